@@ -1,0 +1,104 @@
+"""Every random draw: counter-based, so that a row's draws depend on nothing but its own seed.
+
+A `Draws` holds one 64-bit key per row. `fold` derives an independent stream, `uniform` hashes (key, column). There is no
+state: the same key gives the same numbers in any batch, any order, on any device, with any number of processes.
+
+Source: the mixing function is SplitMix64's (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_BLOCK = 64
+
+
+def _signed(value: int) -> int:
+    """The int64 with the same low 64 bits."""
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _shift(z: Tensor, bits: int) -> Tensor:
+    """Logical right shift of int64 (torch's own keeps the sign)."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(z: Tensor) -> Tensor:
+    z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
+    return z ^ _shift(z, 31)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A stream of random numbers for each row of a batch. keys: Long [B]."""
+
+    keys: Tensor
+
+    @staticmethod
+    def seeded(seeds: Tensor | Sequence[int] | int, device: torch.device | str | None = None) -> Draws:
+        """Streams from seeds, one a row; any Python integers, or a Long tensor [B]."""
+        if isinstance(seeds, Tensor):
+            keys = seeds.to(device=device, dtype=torch.long)
+        else:
+            listed = [seeds] if isinstance(seeds, int) else list(seeds)
+            keys = torch.tensor([_signed(s) for s in listed], dtype=torch.long, device=device)
+        return Draws(_mix(keys + _signed(_GOLDEN)))
+
+    def fold(self, *tags: int | Tensor) -> Draws:
+        """An independent stream per row for these tags (each an integer, or Long [B])."""
+        keys = self.keys
+        for tag in tags:
+            value = tag.to(keys) if isinstance(tag, Tensor) else torch.tensor(_signed(tag), device=keys.device)
+            keys = _mix(keys ^ _mix(value * _signed(_GOLDEN) + _signed(0xD1B54A32D192ED03)))
+        return Draws(keys)
+
+    def rows(self, index: Tensor) -> Draws:
+        """The streams of some of the rows (Long or Bool index)."""
+        return Draws(self.keys[index])
+
+    def uniform(self, columns: int = 1) -> Tensor:
+        """Float64 [B, columns], uniform on the open interval (0, 1), with 53 random bits each."""
+        counter = torch.arange(1, columns + 1, device=self.keys.device) * _signed(_GOLDEN)
+        bits = _shift(_mix(_mix(self.keys.unsqueeze(-1) + counter)), 11)
+        return bits.to(torch.float64) * 2.0**-53 + 2.0**-54
+
+    def seeds(self) -> Tensor:
+        """Long [B]: fresh seeds, for a batch made from this one."""
+        return self.fold(0x5EED).keys
+
+
+def categorical(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Draws one index a row by inverting the cumulative distribution in float64, in two levels.
+
+    Blocks of 64 weights are summed first, then only the chosen block is searched: one uniform a row and one pass over V,
+    and none of the bias that a float32 Gumbel or a float32 cumulative sum has at large V.
+
+    Args:
+        weights: [N, V], non-negative, each row with a positive finite sum; need not be normalised.
+        uniform: float64 [N] in (0, 1).
+
+    Returns:
+        Long [N]; an index of weight zero is never returned.
+    """
+    count = weights.shape[-1]
+    padding = -count % _BLOCK
+    blocks = torch.nn.functional.pad(weights, (0, padding)).unflatten(-1, (-1, _BLOCK))
+    sums = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
+    target = uniform.to(torch.float64).unsqueeze(-1) * sums[:, -1:]
+    block = _first_above(sums, target)
+    before = torch.where(block > 0, sums.gather(-1, (block - 1).clamp(min=0)), 0.0)
+    inside = blocks.gather(-2, block.unsqueeze(-1).expand(-1, 1, _BLOCK)).squeeze(-2)
+    return (block * _BLOCK + _first_above(inside.to(torch.float64).cumsum(-1), (target - before).clamp(min=0))).squeeze(-1)
+
+
+def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:
+    """[N, 1]: the first column whose cumulative sum exceeds the target; the last one with weight if rounding left none."""
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous(), side="left")
+    return torch.minimum(torch.searchsorted(cumulative, target.contiguous(), side="right"), last)

@@ -1,0 +1,68 @@
+"""The tensors of a batch that is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from textdiff.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A batch of sequences with what is given and what is to be written.
+
+    Attributes:
+        ids: Long [B, L]. Clean ids in training and evaluation; for sampling anything may stand at free positions.
+        frozen: Bool [B, L], given: never noised, scored or changed.
+        valid: Bool [B, L], not padding. Padding stands to the right.
+        seeds: Long [B], one per row: a row's randomness comes from nothing else.
+        hidden: Bool [B, L] or None: given positions that the network must not see (condition dropout, guidance).
+    """
+
+    ids: Tensor
+    frozen: Tensor
+    valid: Tensor
+    seeds: Tensor
+    hidden: Tensor | None = None
+
+    @property
+    def free(self) -> Tensor:
+        """Bool [B, L]: to be written."""
+        return self.valid & ~self.frozen
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.ids.shape[0], self.ids.shape[1])
+
+    def rows(self, index: Tensor) -> Canvas:
+        """Some of the rows (Long or Bool index [B])."""
+        hidden = None if self.hidden is None else self.hidden[index]
+        return Canvas(self.ids[index], self.frozen[index], self.valid[index], self.seeds[index], hidden)
+
+    def to(self, device: torch.device | str) -> Canvas:
+        hidden = None if self.hidden is None else self.hidden.to(device)
+        return Canvas(
+            self.ids.to(device), self.frozen.to(device), self.valid.to(device), self.seeds.to(device), hidden
+        )
+
+    def with_ids(self, ids: Tensor) -> Canvas:
+        return replace(self, ids=ids)
+
+    @staticmethod
+    def of_rows(
+        rows: Sequence[Sequence[int]], frozen: Sequence[Sequence[bool]], seeds: Sequence[int], vocabulary: Vocabulary
+    ) -> Canvas:
+        """Pads rows of different lengths to the right into one batch. Seeds are int64."""
+        length = max((len(row) for row in rows), default=0)
+        ids = torch.full((len(rows), length), vocabulary.pad_id, dtype=torch.long)
+        given = torch.ones(len(rows), length, dtype=torch.bool)
+        valid = torch.zeros(len(rows), length, dtype=torch.bool)
+        for i, (row, flags) in enumerate(zip(rows, frozen, strict=True)):
+            ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+            given[i, : len(row)] = torch.tensor(flags, dtype=torch.bool)
+            valid[i, : len(row)] = True
+        return Canvas(ids, given, valid, torch.tensor(seeds, dtype=torch.long))
