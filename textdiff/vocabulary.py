@@ -9,6 +9,8 @@ from torch import Tensor
 
 from textdiff.errors import ConfigError
 
+_MOST = 1 << 24  # a damaged configuration must not have tables of absurd sizes made
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -31,8 +33,12 @@ class Vocabulary:
     def __post_init__(self) -> None:
         special = sorted(set(self.special_ids) | ({self.mask_id} if self.mask_id is not None else set()))
         object.__setattr__(self, "special_ids", tuple(special))
-        if self.size < 1 or any(not 0 <= i < self.size for i in (*special, self.pad_id)):
-            raise ConfigError(f"a vocabulary of {self.size} ids cannot have the special ids {special} and padding {self.pad_id}")
+        if not 1 <= self.size <= _MOST:
+            raise ConfigError(f"a vocabulary has between 1 and {_MOST} ids, got {self.size}")
+        if any(not 0 <= i < self.size for i in (*special, self.pad_id)):
+            raise ConfigError(
+                f"a vocabulary of {self.size} ids cannot have the special ids {special} and padding {self.pad_id}"
+            )
         if self.filler_id is not None and (self.filler_id in special or not 0 <= self.filler_id < self.size):
             raise ConfigError(f"the filler id {self.filler_id} must be a writable id below {self.size}")
         if len(special) >= self.size:

@@ -1,0 +1,18 @@
+"""Texts in, canvases out."""
+
+from textdiff.data.corpus import load_corpus
+from textdiff.data.loader import TrainingLoader, evaluation_batches
+from textdiff.data.packing import PackedCorpus, encode_corpus
+from textdiff.data.tasks import GapMaker, GapsTask, PrefixTask, WholeTask
+
+__all__ = [
+    "GapMaker",
+    "GapsTask",
+    "PackedCorpus",
+    "PrefixTask",
+    "TrainingLoader",
+    "WholeTask",
+    "encode_corpus",
+    "evaluation_batches",
+    "load_corpus",
+]

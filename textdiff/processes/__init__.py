@@ -1,0 +1,17 @@
+"""Corruption processes: how tokens turn into noise, and all the maths that follows."""
+
+from textdiff.processes.absorbing import AbsorbingProcess
+from textdiff.processes.base import ForwardProcess
+from textdiff.processes.hybrid import HybridProcess
+from textdiff.processes.interpolating import InterpolatingProcess
+from textdiff.processes.matrix import MatrixProcess
+from textdiff.processes.uniform import UniformProcess
+
+__all__ = [
+    "AbsorbingProcess",
+    "ForwardProcess",
+    "HybridProcess",
+    "InterpolatingProcess",
+    "MatrixProcess",
+    "UniformProcess",
+]

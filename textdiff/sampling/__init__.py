@@ -1,0 +1,32 @@
+"""How noise is turned into tokens: one loop, and policies around it."""
+
+from textdiff.sampling.accept import Accept
+from textdiff.sampling.constraints import AllOf, Constraint, CountRange, TokenClasses
+from textdiff.sampling.grids import TimeGrid
+from textdiff.sampling.presets import preset, preset_for, preset_names
+from textdiff.sampling.renoise import Renoise
+from textdiff.sampling.sampler import Sampler
+from textdiff.sampling.samples import Event, Samples
+from textdiff.sampling.step import Step, Stream
+from textdiff.sampling.transitions import Transition
+from textdiff.sampling.warps import Warp
+
+__all__ = [
+    "Accept",
+    "AllOf",
+    "Constraint",
+    "CountRange",
+    "Event",
+    "Renoise",
+    "Sampler",
+    "Samples",
+    "Step",
+    "Stream",
+    "TimeGrid",
+    "TokenClasses",
+    "Transition",
+    "Warp",
+    "preset",
+    "preset_for",
+    "preset_names",
+]

@@ -45,9 +45,7 @@ class Canvas:
 
     def to(self, device: torch.device | str) -> Canvas:
         hidden = None if self.hidden is None else self.hidden.to(device)
-        return Canvas(
-            self.ids.to(device), self.frozen.to(device), self.valid.to(device), self.seeds.to(device), hidden
-        )
+        return Canvas(self.ids.to(device), self.frozen.to(device), self.valid.to(device), self.seeds.to(device), hidden)
 
     def with_ids(self, ids: Tensor) -> Canvas:
         return replace(self, ids=ids)

@@ -1,0 +1,7 @@
+"""Training through Accelerate."""
+
+from textdiff.training.config import TrainingConfig
+from textdiff.training.loop import TrainingJob, train
+from textdiff.training.state import Progress, RunState, state_folders
+
+__all__ = ["Progress", "RunState", "TrainingConfig", "TrainingJob", "state_folders", "train"]

@@ -1,0 +1,21 @@
+"""Which noisy positions settle in a step."""
+
+from textdiff.sampling.accept.base import Accept
+from textdiff.sampling.accept.entropy import EntropyAccept
+from textdiff.sampling.accept.first_hitting import FirstHittingAccept
+from textdiff.sampling.accept.margin import MarginAccept
+from textdiff.sampling.accept.random import RandomAccept
+from textdiff.sampling.accept.ranked import RankedAccept
+from textdiff.sampling.accept.threshold import ThresholdAccept
+from textdiff.sampling.accept.top_k import TopKAccept
+
+__all__ = [
+    "Accept",
+    "EntropyAccept",
+    "FirstHittingAccept",
+    "MarginAccept",
+    "RandomAccept",
+    "RankedAccept",
+    "ThresholdAccept",
+    "TopKAccept",
+]

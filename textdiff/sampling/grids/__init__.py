@@ -1,0 +1,8 @@
+"""At which times the steps end."""
+
+from textdiff.sampling.grids.base import TimeGrid
+from textdiff.sampling.grids.cosine import CosineGrid
+from textdiff.sampling.grids.first_hitting import FirstHittingGrid
+from textdiff.sampling.grids.uniform import UniformGrid
+
+__all__ = ["CosineGrid", "FirstHittingGrid", "TimeGrid", "UniformGrid"]

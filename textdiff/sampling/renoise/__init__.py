@@ -1,0 +1,7 @@
+"""Which settled positions go back to noise."""
+
+from textdiff.sampling.renoise.base import Renoise
+from textdiff.sampling.renoise.never import NeverRenoise
+from textdiff.sampling.renoise.remdm_cap import RemdmCapRenoise
+
+__all__ = ["NeverRenoise", "RemdmCapRenoise", "Renoise"]

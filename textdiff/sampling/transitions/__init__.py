@@ -1,0 +1,7 @@
+"""How the noisy part of a row moves from t to s."""
+
+from textdiff.sampling.transitions.accept import AcceptTransition
+from textdiff.sampling.transitions.base import Move, Transition, data_posterior
+from textdiff.sampling.transitions.posterior import PosteriorTransition
+
+__all__ = ["AcceptTransition", "Move", "PosteriorTransition", "Transition", "data_posterior"]

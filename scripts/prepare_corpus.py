@@ -1,0 +1,87 @@
+#!/usr/bin/env python
+"""Makes the corpus of the packaged model: public-domain novels, laid out as people lay out their documents.
+
+    TEXTDIFF_DATA=FOLDER python scripts/prepare_corpus.py runs/corpus
+
+Books are cut into documents of some paragraphs. Each document gets one of three layouts, so that the model meets all:
+a blank line between paragraphs, the same with hard-wrapped lines, or a paragraph a line.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import random
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+TITLES = ("Emma", "Persuasion", "Sense and Sensibility", "Alice's Adventures", "The Ball and The Cross",
+          "The Wisdom of Father Brown", "The Man Who Was Thursday", "Moby Dick")  # fmt: skip
+HEADER = re.compile(r"\[(.+) by .+ \d{4}\]")
+
+
+def novels(path: Path) -> Iterator[list[str]]:
+    """The paragraphs of each novel; novels are parted by blank lines."""
+    text = lzma.open(path, "rt", encoding="utf8").read()
+    for book in re.split(r"\n\s*\n", text):
+        yield [line.strip() for line in book.splitlines() if line.strip()]
+
+
+def gutenberg(path: Path) -> Iterator[list[str]]:
+    """The paragraphs of the novels among the Gutenberg books; verse, plays and licence notes are left out."""
+    book: list[str] = []
+    wanted = False
+    for line in lzma.open(path, "rt", encoding="utf8").read().splitlines():
+        header = HEADER.fullmatch(line.strip())
+        if header:
+            yield book
+            book, wanted = [], header[1].startswith(TITLES)
+        elif wanted and line.strip() and "gutenberg" not in line.lower() and "ebook" not in line.lower():
+            book.append(line.strip())
+    yield book
+
+
+def documents(book: list[str], chance: random.Random) -> Iterator[str]:
+    """Cuts a book into documents of 1 to some 30 paragraphs."""
+    start = 0
+    while start < len(book):
+        stop = start + 1 + int(chance.expovariate(1 / 10))
+        yield layout(book[start:stop], chance)
+        start = stop
+
+
+def layout(paragraphs: list[str], chance: random.Random) -> str:
+    style = chance.random()
+    if style < 0.3:
+        return "\n".join(paragraphs) + "\n"
+    if style < 0.55:
+        width = chance.randint(60, 100)
+        paragraphs = [textwrap.fill(p, width, break_long_words=False, break_on_hyphens=False) for p in paragraphs]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def write(path: Path, books: Iterator[list[str]], seed: int) -> None:
+    chance = random.Random(seed)
+    rows = [document for book in books for document in documents(book, chance)]
+    chance.shuffle(rows)
+    path.write_text("".join(json.dumps({"text": row}, ensure_ascii=False) + "\n" for row in rows), encoding="utf8")
+    print(f"{path}: {len(rows):,} documents, {sum(map(len, rows)):,} characters")
+
+
+def main() -> None:
+    source, target = Path(os.environ["TEXTDIFF_DATA"]), Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    training = [
+        *novels(source / "novels-pd" / "novels.train.txt.xz"),
+        *gutenberg(source / "nltk-open" / "gutenberg15.txt.xz"),
+    ]
+    write(target / "train.jsonl", iter(training), seed=1)
+    write(target / "valid.jsonl", novels(source / "novels-pd" / "novels.valid.txt.xz"), seed=2)
+
+
+if __name__ == "__main__":
+    main()

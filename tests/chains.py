@@ -1,0 +1,123 @@
+"""The Markov chain of each sampler, enumerated: kernels [S, S] over all rows of ids, written from the papers' formulas.
+
+Nothing here uses the sampler or its policies. `laws` [S, L, V] is p(x_0 at i | x_t without i) for every state.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from fakes import state_number, states
+from oracles import transitions
+from torch import Tensor
+
+from textdiff.processes import ForwardProcess
+from textdiff.vocabulary import Vocabulary
+
+Score = Callable[[Tensor, Tensor], Tensor]
+"""(laws [n, V] of the noisy positions, proposals [n]) -> scores [n]."""
+
+
+def independent(moves: Tensor, ids: Tensor) -> Tensor:
+    """A kernel whose positions move independently given the state. moves [S, L, V]."""
+    kernel = torch.ones(len(ids), len(ids), dtype=torch.float64)
+    for i in range(ids.shape[1]):
+        kernel *= moves[:, i][:, ids[:, i]]
+    return kernel
+
+
+def posterior(process: ForwardProcess, laws: Tensor, s: float, t: float) -> Tensor:
+    """Bayes: p(x_s = j | x_t = z) is in proportion to q(z | j) sum over x_0 of q(j | x_0) p(x_0)."""
+    ids = states(process.vocabulary, laws.shape[1])
+    before = laws @ transitions(process, 0.0, s)
+    joint = before * transitions(process, s, t).T[ids]
+    return independent(joint / joint.sum(-1, keepdim=True), ids)
+
+
+def remdm(vocabulary: Vocabulary, laws: Tensor, alpha_s: float, alpha_t: float, sigma: float) -> Tensor:
+    """ReMDM's kernel, arXiv 2503.00307, Eq. 4; with sigma = 0 MDLM's."""
+    assert vocabulary.mask_id is not None
+    ids = states(vocabulary, laws.shape[1])
+    settles = (alpha_s - (1 - sigma) * alpha_t) / (1 - alpha_t)
+    mask = torch.nn.functional.one_hot(torch.tensor(vocabulary.mask_id), vocabulary.size).to(torch.float64)
+    here = torch.nn.functional.one_hot(ids, vocabulary.size).to(torch.float64)
+    masked = (ids == vocabulary.mask_id).unsqueeze(-1)
+    return independent(
+        torch.where(masked, settles * laws + (1 - settles) * mask, (1 - sigma) * here + sigma * mask), ids
+    )
+
+
+def one_at_a_time(vocabulary: Vocabulary, laws: Tensor) -> Tensor:
+    """One masked position, chosen uniformly, takes its token."""
+    return _choosing(vocabulary, laws, lambda law, proposal: [(1 / len(law), [i]) for i in range(len(law))])
+
+
+def ranked(vocabulary: Vocabulary, laws: Tensor, staying: int, score: Score) -> Tensor:
+    """All masked positions get proposals; those with the best scores settle, so that `staying` masks stay."""
+
+    def choose(law: Tensor, proposal: Tensor) -> list[tuple[float, list[int]]]:
+        best = score(law, proposal).argsort(descending=True, stable=True).tolist()
+        return [(1.0, best[: max(len(best) - staying, 0)])]
+
+    return _choosing(vocabulary, laws, choose)
+
+
+def threshold(vocabulary: Vocabulary, laws: Tensor, probability: float) -> Tensor:
+    """All proposals of at least this probability settle, and the most probable one."""
+
+    def choose(law: Tensor, proposal: Tensor) -> list[tuple[float, list[int]]]:
+        p = confidence(law, proposal)
+        return [(1.0, sorted({int(p.argmax())} | set((p >= probability).nonzero().flatten().tolist())))]
+
+    return _choosing(vocabulary, laws, choose)
+
+
+def noisy_ranks(vocabulary: Vocabulary, laws: Tensor, scale: float) -> Tensor:
+    """One of two masks settles; Gumbel noise of this scale on log p makes the choice a logistic one."""
+
+    def choose(law: Tensor, proposal: Tensor) -> list[tuple[float, list[int]]]:
+        if len(law) == 1:
+            return [(1.0, [0])]
+        p = confidence(law, proposal)
+        first = 1 / (1 + math.exp(float(p[1].log() - p[0].log()) / scale))
+        return [(first, [0]), (1 - first, [1])]
+
+    return _choosing(vocabulary, laws, choose)
+
+
+def confidence(law: Tensor, proposal: Tensor) -> Tensor:
+    return law.gather(1, proposal[:, None])[:, 0]
+
+
+def margin(law: Tensor, proposal: Tensor) -> Tensor:
+    ordered = law.sort(descending=True).values
+    return ordered[:, 0] - ordered[:, 1]
+
+
+def certainty(law: Tensor, proposal: Tensor) -> Tensor:
+    return torch.special.xlogy(law, law).sum(-1)
+
+
+def _choosing(
+    vocabulary: Vocabulary, laws: Tensor, choose: Callable[[Tensor, Tensor], list[tuple[float, list[int]]]]
+) -> Tensor:
+    """The kernel of "propose a token at every masked position, settle some": a sum over all joint proposals."""
+    ids = states(vocabulary, laws.shape[1])
+    kernel = torch.zeros(len(ids), len(ids), dtype=torch.float64)
+    writable = vocabulary.writable().nonzero().flatten().tolist()
+    for number, state in enumerate(ids):
+        masked = (state == vocabulary.mask_id).nonzero().flatten()
+        law = laws[number, masked]
+        if len(masked) == 0 or law.isnan().any():
+            kernel[number, number] = 1
+            continue
+        for proposal in map(torch.tensor, itertools.product(writable, repeat=len(masked))):
+            drawn = float(confidence(law, proposal).prod())
+            for probability, chosen in choose(law, proposal):
+                after = state.clone()
+                after[masked[chosen]] = proposal[chosen]
+                kernel[number, state_number(after[None], vocabulary)] += drawn * probability
+    return kernel

@@ -1,0 +1,216 @@
+"""Laws of sampling that hold for every combination of registered policies."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from fakes import wild_denoiser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sampling_laws import VOCABULARY, canvas_from, check_all, check_settles
+
+from textdiff.errors import CheckpointError, ConfigError, DataError
+from textdiff.processes import ForwardProcess
+from textdiff.registry import build, names, to_config
+from textdiff.sampling import Accept, Renoise, Sampler, TimeGrid, Transition, Warp, preset, preset_for, preset_names
+from textdiff.sampling.accept import FirstHittingAccept, TopKAccept
+from textdiff.sampling.grids import FirstHittingGrid
+from textdiff.sampling.renoise import RemdmCapRenoise
+from textdiff.sampling.transitions import PosteriorTransition
+
+rows = st.lists(st.lists(st.booleans(), min_size=0, max_size=7), min_size=1, max_size=4)
+steps = st.integers(1, 9)
+seeds = st.integers(-(2**63), 2**63 - 4)
+grids = st.sampled_from([name for name in names(TimeGrid) if name != "first_hitting"])
+
+
+def process_of(name: str) -> ForwardProcess:
+    return build(ForwardProcess, name, vocabulary=VOCABULARY)
+
+
+@pytest.mark.parametrize("renoise", names(Renoise))
+@pytest.mark.parametrize("accept", names(Accept))
+@settings(max_examples=6)
+@given(frozen=rows, steps=steps, seed=seeds, grid=grids, process=st.sampled_from(["absorbing", "uniform", "hybrid"]))
+def test_every_accept_with_every_renoise(
+    accept: str, renoise: str, frozen: list[list[bool]], steps: int, seed: int, grid: str, process: str
+) -> None:
+    sampler = build(Sampler, {"steps": steps, "grid": grid, "accept": accept, "renoise": renoise})
+    check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
+
+
+@pytest.mark.parametrize("process", names(ForwardProcess))
+@settings(max_examples=6)
+@given(frozen=rows, steps=steps, seed=seeds, grid=grids)
+def test_posterior_transition_of_every_process(
+    process: str, frozen: list[list[bool]], steps: int, seed: int, grid: str
+) -> None:
+    sampler = build(Sampler, {"steps": steps, "grid": grid, "transition": "posterior"})
+    check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
+
+
+@settings(max_examples=10)
+@given(frozen=rows, seed=seeds)
+def test_first_hitting_grid(frozen: list[list[bool]], seed: int) -> None:
+    sampler = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
+    check_all(sampler, process_of("absorbing"), canvas_from(frozen, range(seed, seed + len(frozen))))
+
+
+@pytest.mark.parametrize("warp", names(Warp))
+@pytest.mark.parametrize("transition", names(Transition))
+def test_every_warp_with_every_transition(warp: str, transition: str) -> None:
+    sampler = build(Sampler, {"steps": 3, "transition": transition, "warps": [warp]})
+    for process in ("absorbing", "uniform", "hybrid"):
+        check_all(sampler, process_of(process), canvas_from([[False] * 5, [True, False, False]], [1, 2]))
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets(name: str) -> None:
+    sampler = preset(name)
+    assert build(Sampler, to_config(sampler)) == sampler
+    check_all(sampler, process_of("absorbing"), canvas_from([[False] * 9, [True, False, True, False]], [3, 4]))
+
+
+def test_the_preset_for_a_process_is_one_that_fits_it() -> None:
+    assert preset_for(process_of("absorbing")) == "ancestral"
+    assert isinstance(preset(preset_for(process_of("uniform"))).transition, PosteriorTransition)
+    with pytest.raises(ConfigError, match="Did you mean 'maskgit'"):
+        preset("maskgti")
+
+
+@pytest.mark.parametrize("grid", names(TimeGrid))
+@pytest.mark.parametrize("schedule", ["linear", "cosine", {"name": "polynomial", "power": 3.0}])
+def test_grids_fall_and_end(grid: str, schedule: object) -> None:
+    process = build(ForwardProcess, {"name": "absorbing", "schedule": schedule}, vocabulary=VOCABULARY)
+    accept = "first_hitting" if grid == "first_hitting" else "random"
+    times = list[torch.Tensor]()
+    network = wild_denoiser(VOCABULARY)
+
+    def noting(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        times.append(t)
+        return network(x_t, t, canvas, where)
+
+    sampler = build(Sampler, {"steps": 5, "grid": grid, "accept": accept})
+    sampler.sample(noting, process, canvas_from([[False] * 6], [11]))
+    told = torch.cat(times)
+    assert (told > 0).all() and (told <= 1).all() and (told.diff() < 0).all()
+
+
+def test_cosine_grid_is_the_share_of_noise_whatever_the_schedule() -> None:
+    """Confidence policies settle the same numbers of tokens at each step for any schedule."""
+    left = {}
+    for schedule in ("linear", "cosine", "geometric"):
+        process = build(ForwardProcess, {"name": "absorbing", "schedule": schedule}, vocabulary=VOCABULARY)
+        counts = list[int]()
+        sampler = build(Sampler, {"steps": 4, "grid": "cosine", "accept": "top_k"})
+        canvas = canvas_from([[False] * 100], [0])
+        sampler.sample(wild_denoiser(VOCABULARY), process, canvas, on_step=lambda e: counts.append(int(e.noisy.sum())))  # noqa: B023
+        left[schedule] = counts
+    assert left["linear"] == [92, 71, 38, 0]
+    assert left["linear"] == left["cosine"] == left["geometric"]
+
+
+def test_uniform_grid_has_the_times_of_its_fractions() -> None:
+    told = list[float]()
+    network = wild_denoiser(VOCABULARY)
+
+    def noting(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        told.append(float(t))
+        return network(x_t, t, canvas, where)
+
+    sampler = Sampler(steps=4, accept=TopKAccept())
+    sampler.sample(noting, process_of("absorbing"), canvas_from([[False] * 8], [0]))
+    assert told == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_network_calls_are_full_although_rows_have_their_own_times() -> None:
+    """With 1,000 steps and few tokens, rows wait for each other: hardly more calls than the longest row needs."""
+    calls = list[int]()
+    network = wild_denoiser(VOCABULARY)
+
+    def noting(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        calls.append(len(x_t))
+        return network(x_t, t, canvas, where)
+
+    samples = Sampler(steps=1000).sample(noting, process_of("absorbing"), canvas_from([[False] * 8] * 16, range(16)))
+    assert (samples.nfe <= 8).all()
+    assert len(calls) <= 8
+    assert samples.steps > 100
+
+
+def test_nothing_to_write_costs_nothing() -> None:
+    canvas = canvas_from([[True, True], []], [0, 1])
+    samples = check_settles(Sampler(), process_of("absorbing"), canvas, wild_denoiser(VOCABULARY))
+    assert samples.nfe.tolist() == [0, 0]
+    assert samples.steps == 0
+    empty = canvas.rows(torch.zeros(2, dtype=torch.bool))
+    assert Sampler().sample(wild_denoiser(VOCABULARY), process_of("absorbing"), empty).ids.shape == (0, 2)
+
+
+def test_a_given_mask_stays() -> None:
+    """Noise is tracked, not read off the ids: the mask's id where it is given is a token like any other."""
+    canvas = canvas_from([[True, False, True]], [5]).with_ids(torch.tensor([[1, 1, 1]]))
+    for name in preset_names():
+        ids = preset(name).sample(wild_denoiser(VOCABULARY), process_of("absorbing"), canvas).ids
+        assert ids[0, 0] == 1 and ids[0, 2] == 1 and ids[0, 1] >= 3
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"accept": "topk"}, "Did you mean 'top_k'"),
+        ({"transition": "posterior", "accept": "margin"}, "leave accept and renoise out"),
+        ({"transition": "posterior", "renoise": "remdm_cap"}, "leave accept and renoise out"),
+        ({"grid": "first_hitting"}, "needs the accept policy first_hitting"),
+        ({"grid": "first_hitting", "accept": "first_hitting", "renoise": "remdm_cap"}, "no renoise policy"),
+        ({"renoise": {"name": "remdm_cap", "cap": 1.5}}, "cap must be from 0 to 1"),
+        ({"accept": {"name": "threshold", "probability": 0}}, "probability must be above 0"),
+        ({"accept": {"name": "top_k", "randomness": -1}}, "randomness must be a finite number"),
+        ({"warps": [{"name": "temperature", "temperature": -0.1}]}, "temperature must be a finite number"),
+        ({"warps": [{"name": "temperature", "temperature": float("nan")}]}, "temperature must be a finite number"),
+        ({"warps": [{"name": "top_k", "k": 0}]}, "k must be at least 1"),
+        ({"warps": [{"name": "top_p", "p": 1.1}]}, "p must be above 0"),
+    ],
+)
+def test_wrong_options_are_errors(config: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(Sampler, config)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (float("nan"), CheckpointError, "logits are not finite"),
+        (float("inf"), CheckpointError, "logits are not finite"),
+        (float("-inf"), DataError, "no token is possible at position 1"),
+    ],
+)
+def test_broken_networks_are_errors(value: float, error: type[Exception], message: str) -> None:
+    def broken(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        return torch.full((int(where.sum()), VOCABULARY.size), value)
+
+    with pytest.raises(error, match=message):
+        Sampler(steps=1).sample(broken, process_of("absorbing"), canvas_from([[True, False]], [0]))
+
+
+def test_half_precision_logits_are_widened() -> None:
+    network = wild_denoiser(VOCABULARY)
+    canvas = canvas_from([[False] * 5], [7])
+    halved = Sampler(steps=2).sample(lambda *a: network(*a).bfloat16(), process_of("absorbing"), canvas)
+    rounded = Sampler(steps=2).sample(lambda *a: network(*a).bfloat16().float(), process_of("absorbing"), canvas)
+    assert torch.equal(halved.ids, rounded.ids) and torch.equal(halved.log_p, rounded.log_p)
+
+
+def test_remdm_revises_and_ends() -> None:
+    """With a high cap tokens do go back to noise on the way, and none does at the end."""
+    noisy = list[torch.Tensor]()
+    sampler = Sampler(steps=30, renoise=RemdmCapRenoise(cap=0.5))
+    canvas = canvas_from([[False] * 30], [1])
+    samples = sampler.sample(
+        wild_denoiser(VOCABULARY), process_of("absorbing"), canvas, on_step=lambda e: noisy.append(e.noisy)
+    )
+    assert any((after & ~before).any() for before, after in pairwise(noisy))
+    assert (samples.ids != 1).all()

@@ -1,0 +1,204 @@
+"""Single policies: what warps do, what temperature 0 means, ranking, and a policy that is new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from fakes import wild_denoiser
+from hypothesis import given
+from hypothesis import strategies as st
+from sampling_laws import VOCABULARY, canvas_from, check_all
+from torch import Tensor
+
+from textdiff import registry
+from textdiff.errors import ConfigError
+from textdiff.processes import ForwardProcess
+from textdiff.registry import build, names, register, to_config
+from textdiff.sampling import Accept, Renoise, Sampler, Step, TokenClasses, Warp, preset
+from textdiff.sampling.accept import TopKAccept
+from textdiff.sampling.ranks import rank_within
+from textdiff.sampling.transitions import PosteriorTransition
+from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp
+
+COLD = (TemperatureWarp(0.0),)
+
+logits = st.lists(st.integers(-40, 40).map(lambda i: i / 4), min_size=9, max_size=9)
+
+
+def process_of(name: str) -> ForwardProcess:
+    return build(ForwardProcess, name, vocabulary=VOCABULARY)
+
+
+def distribution(values: list[float]) -> Tensor:
+    """Normalised log-probabilities [1, V], -inf at ids that are not writable."""
+    return torch.tensor([values]).masked_fill(~VOCABULARY.writable(), -torch.inf).log_softmax(-1)
+
+
+@pytest.mark.parametrize("name", names(Warp))
+@given(values=logits)
+def test_every_warp_gives_a_distribution_and_brings_nothing_back(name: str, values: list[float]) -> None:
+    log_p = distribution(values)
+    warped = build(Warp, name)(log_p)
+    assert warped.exp().sum().item() == pytest.approx(1, abs=1e-5)
+    assert (warped[log_p.isneginf()] == -torch.inf).all()
+    assert build(Warp, to_config(build(Warp, name))) == build(Warp, name)
+
+
+@given(values=logits, temperature=st.sampled_from([0.3, 0.7, 1.0, 2.5]))
+def test_temperature_divides_differences(values: list[float], temperature: float) -> None:
+    log_p = distribution(values)
+    warped = TemperatureWarp(temperature)(log_p)
+    real = VOCABULARY.writable()
+    before, after = log_p[0, real].diff(), warped[0, real].diff()
+    torch.testing.assert_close(after * temperature, before, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, 1e-31, 1e-20, 1e-8])
+@given(values=logits)
+def test_cold_is_the_best_token(temperature: float, values: list[float]) -> None:
+    log_p = distribution(values)
+    best = log_p == log_p.max()
+    warped = TemperatureWarp(temperature)(log_p)
+    assert warped[~best].exp().sum() == 0
+    if temperature == 0:
+        assert warped.argmax() == log_p.argmax() and warped.max() == 0
+
+
+@given(values=logits, k=st.integers(1, 9))
+def test_top_k_keeps_the_k_best(values: list[float], k: int) -> None:
+    log_p = distribution(values)
+    warped = TopKWarp(k)(log_p)
+    kept = warped > -torch.inf
+    least = log_p[0].sort(descending=True).values[k - 1]
+    assert torch.equal(kept, (log_p >= least) & (log_p > -torch.inf))
+    torch.testing.assert_close(warped[kept], (log_p[kept]).log_softmax(-1), atol=1e-5, rtol=1e-5)
+
+
+@given(values=logits, p=st.sampled_from([0.01, 0.3, 0.5, 0.9, 0.999]))
+def test_top_p_keeps_the_fewest_that_reach_p(values: list[float], p: float) -> None:
+    log_p = distribution(values)
+    kept = (TopPWarp(p)(log_p) > -torch.inf)[0]
+    probabilities = log_p[0].exp().to(torch.float64)
+    worst = probabilities[kept].min()
+    assert probabilities[kept].sum() >= p - 1e-6
+    assert probabilities[probabilities > worst].sum() < p + 1e-6  # without the last of them it would not be enough
+    assert probabilities[~kept].max() < worst
+    torch.testing.assert_close(TopPWarp(1.0)(log_p), log_p)
+
+
+def test_warps_act_in_their_order() -> None:
+    log_p = distribution([0, 0, 0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0])
+    hot_first = TopPWarp(0.5)(TemperatureWarp(5.0)(log_p))
+    sampler = Sampler(steps=1, warps=(TemperatureWarp(5.0), TopPWarp(0.5)))
+    canvas = canvas_from([[False] * 400], [0])
+    ids = sampler.sample(lambda x, t, c, w: log_p.expand(int(w.sum()), -1), process_of("absorbing"), canvas).ids
+    possible = set((hot_first[0] > -torch.inf).nonzero().flatten().tolist())
+    assert len(possible) > len((TopPWarp(0.5)(log_p) > -torch.inf).nonzero())
+    assert set(ids.flatten().tolist()) == possible
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("accept", names(Accept))
+def test_temperature_zero_writes_the_best_token(accept: str, steps: int) -> None:
+    """Every token is the argmax of what the network said when it settled."""
+    network, process = wild_denoiser(VOCABULARY), process_of("absorbing")
+    canvas = canvas_from([[False, True, False, False, False, False]], [1])
+    said, seen = list[Tensor](), list[Tensor]()
+
+    def noting(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        logits = network(x_t, t, canvas, where)
+        said.append(torch.zeros_like(x_t).masked_scatter(where, logits.argmax(-1)))
+        seen.append(x_t)
+        return logits
+
+    warps = [{"name": "temperature", "temperature": 0}]
+    samples = build(Sampler, {"steps": steps, "accept": accept, "warps": warps}).sample(noting, process, canvas)
+    for before, best, after in zip(seen, said, [*seen[1:], samples.ids], strict=True):
+        settled = after != before
+        assert settled.any()
+        assert torch.equal(after[settled], best[settled])
+
+
+@pytest.mark.parametrize("name", ["confidence", "margin", "entropy", "threshold"])
+def test_without_temperature_confidence_orders_do_not_depend_on_the_seed(name: str) -> None:
+    sampler = replace(preset(name), steps=5, warps=COLD)
+    network, process = wild_denoiser(VOCABULARY), process_of("absorbing")
+    ids = sampler.sample(network, process, canvas_from([[False] * 8] * 4, [1, 2, 3, 4])).ids
+    assert (ids == ids[0]).all()
+    warm = replace(sampler, warps=()).sample(network, process, canvas_from([[False] * 8] * 4, [1, 2, 3, 4])).ids
+    assert not (warm == warm[0]).all()
+
+
+def test_uniform_noise_at_temperature_zero_ends_at_the_best_token() -> None:
+    """The reverse kernel of a denoiser that is certain leads there whatever the noise was."""
+    network, process = wild_denoiser(VOCABULARY), process_of("uniform")
+    canvas = canvas_from([[False] * 6], [3])
+    sampler = Sampler(steps=1, transition=PosteriorTransition(), warps=COLD)
+    seen = list[Tensor]()
+
+    def noting(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        seen.append(network(x_t, t, canvas, where))
+        return seen[-1]
+
+    ids = sampler.sample(noting, process, canvas).ids
+    assert torch.equal(ids[0], seen[0].argmax(-1))
+
+
+def test_confidence_is_the_constrained_and_unwarped_one() -> None:
+    """The best token is forbidden and the temperature is 0: the score is that of the rest, renormalised."""
+    log_p = distribution([0, 0, 0, 5.0, 2.0, 1.0, 0.0, -1.0, -2.0])
+    table = torch.ones(1, VOCABULARY.size, dtype=torch.bool)
+    table[0, 3] = False
+    canvas = canvas_from([[False] * 3], [0])
+    constraint = TokenClasses(table, torch.zeros(1, 3, dtype=torch.long))
+    sampler = Sampler(steps=2, accept=TopKAccept(), warps=COLD)
+    samples = sampler.sample(
+        lambda x, t, c, w: log_p.expand(int(w.sum()), -1), process_of("absorbing"), canvas, constraint
+    )
+    assert (samples.ids == 4).all()
+    expected = log_p[0, 4] - log_p[0, 4:].logsumexp(-1)
+    torch.testing.assert_close(samples.log_p, expected.to(torch.float64).expand(1, 3))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=30))
+def test_rank_within_is_the_place_in_the_sorted_group(entries: list[tuple[int, int]]) -> None:
+    groups, keys = [g for g, _ in entries], [k for _, k in entries]
+    found = rank_within(torch.tensor(groups, dtype=torch.long), torch.tensor(keys, dtype=torch.float64)).tolist()
+    for i, (group, key) in enumerate(entries):
+        before = [j for j, (g, k) in enumerate(entries) if g == group and (k, j) < (key, i)]
+        assert found[i] == len(before)
+
+
+def test_a_new_policy_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class with a name is at once in the list and in recipes, and stands under the laws that all policies obey."""
+    monkeypatch.setitem(registry._FAMILIES, Accept, dict(registry._FAMILIES[Accept]))
+
+    @register(Accept, "left_to_right")
+    @dataclass(frozen=True)
+    class LeftToRightAccept(Accept):
+        """The first noisy positions of each row."""
+
+        width: int = 1
+
+        def plan(self, step: Step) -> Tensor:
+            return step.noisy & (step.noisy.cumsum(-1) <= self.width)
+
+    assert "left_to_right" in names(Accept)
+    sampler = build(Sampler, {"steps": 40, "accept": {"name": "left_to_right", "width": 2}})
+    assert sampler.accept == LeftToRightAccept(width=2)
+    assert build(Sampler, to_config(sampler)) == sampler
+    for renoise in names(Renoise):
+        for process in ("absorbing", "uniform", "hybrid"):
+            changed = replace(sampler, renoise=build(Renoise, renoise), steps=5)
+            check_all(
+                changed, process_of(process), canvas_from([[False] * 7, [True, False, True, False], []], [1, 2, 3])
+            )
+    order = list[list[int]]()
+    canvas = canvas_from([[False, True, False, False, False]], [0])
+    network = wild_denoiser(VOCABULARY)
+    sampler.sample(network, process_of("absorbing"), canvas, on_step=lambda e: order.append(e.noisy[0].int().tolist()))
+    assert order == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
+    with pytest.raises(ConfigError, match="Did you mean 'left_to_right'"):
+        build(Accept, "left_to_rigth")

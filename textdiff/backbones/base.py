@@ -1,0 +1,54 @@
+"""What a network must offer to be the body of a diffusion model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from textdiff.registry import family
+from textdiff.vocabulary import Vocabulary
+
+
+class Backbone(nn.Module, ABC):
+    """A network that looks at a whole noisy sequence and scores every id at the positions asked for.
+
+    Attributes:
+        config: what makes this network again, with fresh weights.
+        uses_time: whether `t` matters.
+    """
+
+    config: BackboneConfig
+    uses_time: bool = False
+
+    @abstractmethod
+    def forward(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
+        """Raw scores.
+
+        Args:
+            x_t: Long [B, L], noisy ids.
+            t: float [B], times; ignored where `uses_time` is false.
+            given: Bool [B, L], positions whose ids are known to be clean.
+            valid: Bool [B, L], not padding; other positions are never attended to.
+            where: Bool [B, L], positions whose scores are wanted.
+
+        Returns:
+            Float [N, V] for the true positions of `where`, in row-major order, not normalised.
+        """
+
+    @abstractmethod
+    def input_embeddings(self) -> nn.Module:
+        """The module that embeds ids."""
+
+
+@family
+class BackboneConfig(ABC):
+    """The configuration of a backbone; its members are frozen dataclasses."""
+
+    def resolved(self, needs_time: bool) -> BackboneConfig:
+        """The configuration with every option decided that was left to the process."""
+        return self
+
+    @abstractmethod
+    def make(self, vocabulary: Vocabulary, context_length: int) -> Backbone:
+        """A new network with fresh weights."""

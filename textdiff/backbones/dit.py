@@ -1,0 +1,166 @@
+"""Our own network: a bidirectional Transformer with time embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from textdiff.backbones.base import Backbone, BackboneConfig
+from textdiff.backbones.layers import Attention, GatedMLP, LearnedTime, SinusoidalTime, ZeroLinear, rotary_table
+from textdiff.errors import ConfigError
+from textdiff.registry import register
+from textdiff.vocabulary import Vocabulary
+
+
+@register(BackboneConfig, "dit")
+@dataclass(frozen=True)
+class DiTConfig(BackboneConfig):
+    """Sizes and options of `DiT`.
+
+    Attributes:
+        hidden_size: D, a multiple of 2 * num_attention_heads.
+        num_hidden_layers: number of Transformer blocks.
+        num_attention_heads: heads of a block.
+        mlp_ratio: hidden units of the gated MLP as a multiple of D, rounded up to a multiple of 32.
+        dropout: probability in attention and on both residual branches, in training only.
+        time_embedding: how t is encoded. `auto` is `none` for absorbing noise, which needs none (arXiv 2406.03736), and
+            `sinusoidal` for other noise, which does.
+        time_injection: added to the input, or as adaptive norm in every block (arXiv 2212.09748).
+        given_embedding: adds a learned vector at given positions; with uniform noise nothing else tells them apart.
+        tie_word_embeddings: the output layer shares the input's weights.
+    """
+
+    hidden_size: int = 256
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 4
+    mlp_ratio: float = 8 / 3
+    dropout: float = 0.0
+    time_embedding: Literal["auto", "none", "sinusoidal", "learned"] = "auto"
+    time_injection: Literal["input", "adaptive_norm"] = "adaptive_norm"
+    given_embedding: bool = True
+    tie_word_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        for name, most in (("hidden_size", 65_536), ("num_hidden_layers", 1_024), ("num_attention_heads", 1_024)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} must be between 1 and {most}, got {getattr(self, name)}")
+        if self.hidden_size % (2 * self.num_attention_heads):
+            raise ConfigError(
+                f"hidden_size must be a multiple of twice num_attention_heads ({2 * self.num_attention_heads}), "
+                f"got {self.hidden_size}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+        if not 0 < self.mlp_ratio <= 64:
+            raise ConfigError(f"mlp_ratio must be above 0 and at most 64, got {self.mlp_ratio}")
+
+    def make(self, vocabulary: Vocabulary, context_length: int) -> DiT:
+        return DiT(self, vocabulary.size)
+
+    def resolved(self, needs_time: bool) -> DiTConfig:
+        if self.time_embedding != "auto":
+            return self
+        return replace(self, time_embedding="sinusoidal" if needs_time else "none")
+
+    @property
+    def adaptive(self) -> bool:
+        return self.time_embedding != "none" and self.time_injection == "adaptive_norm"
+
+
+class AdaptiveNorm(nn.Module):
+    """RMS norm, scaled and shifted by the time embedding where there is one."""
+
+    def __init__(self, width: int, adaptive: bool) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.modulation = ZeroLinear(width, 2 * width) if adaptive else None
+
+    def forward(self, x: Tensor, time: Tensor | None) -> Tensor:
+        """x [..., D] and time broadcastable to it, or None."""
+        x = self.norm(x)
+        if self.modulation is None:
+            return x
+        scale, shift = self.modulation(time).chunk(2, dim=-1)
+        return torch.addcmul(shift, x, 1 + scale)
+
+
+class Block(nn.Module):
+    """Attention and MLP, each behind a norm and a residual connection."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        width, hidden = config.hidden_size, int(config.hidden_size * config.mlp_ratio)
+        self.attention_norm = AdaptiveNorm(width, config.adaptive)
+        self.attention = Attention(width, config.num_attention_heads)
+        self.mlp_norm = AdaptiveNorm(width, config.adaptive)
+        self.mlp = GatedMLP(width, -(-hidden // 32) * 32)
+        self.dropout = nn.Dropout(config.dropout)
+        self.rate = config.dropout
+
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor | None,
+        table: tuple[Tensor, Tensor],
+        attendable: Tensor | None,
+        where: Tensor | None = None,
+    ) -> Tensor:
+        """x [B, L, D] -> [B, L, D], or with `where` [N, D]: all that follows the mixing runs on those rows only."""
+        rate = self.rate if self.training else 0.0
+        mixed = self.attention.mix(self.attention_norm(x, time), table, attendable, rate)
+        if where is not None:
+            time = None if time is None else time.expand(*where.shape, -1)[where]
+            x, mixed = x[where], mixed[where]
+        x = x + self.dropout(self.attention.out(mixed))
+        out: Tensor = x + self.dropout(self.mlp(self.mlp_norm(x, time)))
+        return out
+
+
+_TIMES: dict[str, Callable[[int], nn.Module | None]] = {
+    "none": lambda width: None,
+    "sinusoidal": SinusoidalTime,
+    "learned": LearnedTime,
+}
+
+
+class DiT(Backbone):
+    """Bidirectional Transformer: rotary positions, normalised queries and keys, optional time embedding.
+
+    Source: DiT, arXiv 2212.09748; as a text denoiser MDLM, arXiv 2406.07524.
+    """
+
+    def __init__(self, config: DiTConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.config: DiTConfig = config
+        self.uses_time = config.time_embedding != "none"
+        width = config.hidden_size
+        self.embed = nn.Embedding(vocabulary_size, width)
+        self.given = nn.Embedding(1, width) if config.given_embedding else None
+        self.time = _TIMES[config.time_embedding](width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = AdaptiveNorm(width, config.adaptive)
+        self.head = None if config.tie_word_embeddings else nn.Linear(width, vocabulary_size, bias=False)
+        self.head_bias = nn.Parameter(torch.zeros(vocabulary_size))
+
+    def input_embeddings(self) -> nn.Module:
+        return self.embed
+
+    def forward(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
+        x = self.embed(x_t)
+        if self.given is not None:
+            x = x + given.unsqueeze(-1) * self.given.weight[0]
+        time = None if self.time is None else self.time(t).unsqueeze(1)
+        if time is not None and not self.config.adaptive:
+            x, time = x + time, None
+        table = rotary_table(x.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
+        attendable = None if bool(valid.all()) else valid[:, None, None, :]
+        last = len(self.blocks) - 1
+        for i, block in enumerate(self.blocks):
+            x = block(x, time, table, attendable, where if i == last else None)
+        time = None if time is None else time.expand(*where.shape, -1)[where]
+        weight = self.embed.weight if self.head is None else self.head.weight
+        return nn.functional.linear(self.norm(x, time), weight, self.head_bias)

@@ -1,0 +1,76 @@
+"""Batches for training and evaluation: any batch can be made at any time, from its number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from textdiff.data.packing import Ids, PackedCorpus, consecutive_windows
+from textdiff.data.tasks import GapMaker
+from textdiff.text.canvas import Canvas
+from textdiff.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class TrainingLoader:
+    """Samples for training. Sample `number` depends on (seed, number) alone: batch size and processes change nothing.
+
+    Attributes:
+        corpus: where windows come from.
+        vocabulary: specials in the text are given, never scored.
+        tasks: how a window becomes a sample; one is drawn per sample in proportion to its share.
+        condition_dropout: how often all that is given is hidden from the network, for guidance later.
+    """
+
+    corpus: PackedCorpus
+    vocabulary: Vocabulary
+    tasks: tuple[GapMaker, ...]
+    condition_dropout: float = 0.0
+
+    def batch(self, first: int, rows: int) -> Canvas:
+        """The canvas of the samples first … first + rows - 1."""
+        samples = [self._sample(number) for number in range(first, first + rows)]
+        ids = torch.from_numpy(np.stack([ids for ids, _, _, _ in samples])).long()
+        given = torch.from_numpy(np.stack([flags for _, flags, _, _ in samples]))
+        hide = torch.tensor([hidden for _, _, hidden, _ in samples])
+        seeds = torch.tensor([seed for _, _, _, seed in samples])
+        frozen = given | ~self.vocabulary.writable()[ids]
+        hidden = hide[:, None] & frozen if bool(hide.any()) else None
+        return Canvas(ids, frozen, torch.ones_like(frozen), seeds, hidden)
+
+    def _sample(self, number: int) -> tuple[Ids, np.ndarray, bool, int]:
+        key = [self.corpus.seed & (2**64 - 1), 2**63 + number]  # never the key of an epoch
+        generator = np.random.Generator(np.random.Philox(key=key))
+        seed = int(generator.integers(2**63))
+        hidden = bool(generator.random() < self.condition_dropout)
+        shares = np.array([task.share for task in self.tasks])
+        task = self.tasks[int(generator.choice(len(self.tasks), p=shares / shares.sum()))]
+        return *task.make(self.corpus.window(number), self.vocabulary, generator), hidden, seed
+
+
+def evaluation_batches(
+    ids: Ids, length: int, rows: int, vocabulary: Vocabulary, seed: int, limit: int | None = None
+) -> Iterator[Canvas]:
+    """All of a text in consecutive windows, every writable token free; the last window may be shorter.
+
+    Args:
+        ids: the text.
+        length: tokens of a window.
+        rows: windows of a batch.
+        vocabulary: of the model.
+        seed: window i is seeded with (seed, i).
+        limit: the number of windows, spread evenly over the text; all by default.
+    """
+    windows = consecutive_windows(ids, length)
+    chosen: Sequence[int] = range(len(windows))
+    if limit is not None and limit < len(windows):
+        chosen = np.linspace(0, len(windows) - 1, limit).round().astype(int).tolist()
+    writable = vocabulary.writable().numpy()
+    for start in range(0, len(chosen), rows):
+        part = chosen[start : start + rows]
+        rows_of_ids = [windows[i].tolist() for i in part]
+        frozen = [(~writable[windows[i]]).tolist() for i in part]
+        yield Canvas.of_rows(rows_of_ids, frozen, [seed * 1_000_003 + i for i in part], vocabulary)

@@ -1,0 +1,105 @@
+"""Corruption tasks: which part of a window is given, and how much room its gaps have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from textdiff.errors import ConfigError
+from textdiff.registry import family, register
+from textdiff.vocabulary import Vocabulary
+
+Ids = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+
+
+@family
+class GapMaker(ABC):
+    """Turns a window of text into a training sample of the same length."""
+
+    share: float
+
+    @abstractmethod
+    def make(self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator) -> tuple[Ids, Flags]:
+        """Returns clean ids, fillers included, and which of them are given (both [L])."""
+
+
+def _check_share(share: float) -> None:
+    if not share > 0:
+        raise ConfigError(f"share must be above 0, got {share}")
+
+
+@register(GapMaker, "whole")
+@dataclass(frozen=True)
+class WholeTask(GapMaker):
+    """Everything is free: unconditional generation. `share`: how often, relative to the other tasks."""
+
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+
+    def make(self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator) -> tuple[Ids, Flags]:
+        return ids, np.zeros(len(ids), dtype=np.bool_)
+
+
+@register(GapMaker, "prefix")
+@dataclass(frozen=True)
+class PrefixTask(GapMaker):
+    """The start is given, its length uniform: continuation of a prompt."""
+
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+
+    def make(self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator) -> tuple[Ids, Flags]:
+        return ids, np.arange(len(ids)) < generator.integers(len(ids))
+
+
+@register(GapMaker, "gaps")
+@dataclass(frozen=True)
+class GapsTask(GapMaker):
+    """Several gaps, most of them with more room than text: what is left over holds the filler.
+
+    Attributes:
+        share: how often, relative to the other tasks.
+        max_room: the largest room of a gap, in positions; rooms are log-uniform up to it.
+        density: the part of the window that lies in gaps, on average.
+        exact: the part of the gaps whose text fills all of their room.
+
+    The text's length is uniform between 1 and the room, so that a filled gap's length is learned, not copied.
+    """
+
+    share: float = 1.0
+    max_room: int = 32
+    density: float = 0.4
+    exact: float = 0.25
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+        if self.max_room < 1:
+            raise ConfigError(f"max_room must be at least 1, got {self.max_room}")
+        for name in ("density", "exact"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+
+    def make(self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator) -> tuple[Ids, Flags]:
+        if vocabulary.filler_id is None:
+            raise ConfigError("the task 'gaps' needs a vocabulary with a filler token")
+        parts: list[Ids] = []
+        given: list[Flags] = []
+        read = written = 0
+        while written < len(ids):
+            room = int(np.exp(generator.uniform(0, np.log(self.max_room + 1))))
+            text = room if generator.random() < self.exact else int(generator.integers(1, room + 1))
+            context = 1 + int(generator.exponential(room * (1 - self.density) / max(self.density, 1e-3)))
+            filler = np.full(room - text, vocabulary.filler_id, dtype=np.int32)
+            parts += [ids[read : read + context], ids[read + context : read + context + text], filler]
+            given += [np.full(len(part), i == 0) for i, part in enumerate(parts[-3:])]
+            read += context + text
+            written += sum(map(len, parts[-3:]))
+        return np.concatenate(parts)[: len(ids)], np.concatenate(given)[: len(ids)]

@@ -1,0 +1,75 @@
+"""The checkpoint folder: a model, its tokenizer and its default sampler, verified when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textdiff.errors import CheckpointError, ConfigError
+from textdiff.files import MANIFEST, atomic_folder, dump_yaml, read_json, require_intact, write_json
+from textdiff.model import DiffusionConfig, DiffusionModel
+from textdiff.registry import build, to_config
+from textdiff.sampling import Sampler
+from textdiff.text.tokenizers import Tokenizer, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint folder holds.
+
+    Attributes:
+        model, tokenizer, sampler: the parts.
+        recipe: the resolved recipe as plain data, or None.
+        metrics: scores as plain data, or None.
+        card: the text of README.md, the model card.
+    """
+
+    model: DiffusionModel
+    tokenizer: Tokenizer
+    sampler: Sampler
+    recipe: Mapping[str, Any] | None = None
+    metrics: Mapping[str, Any] | None = None
+    card: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Writes the folder whole or not at all; a folder of textdiff's that is there already is replaced."""
+        with atomic_folder(folder) as staging:
+            self.model.save_pretrained(staging)
+            self.tokenizer.save(staging)
+            write_json(staging / "sampler.json", to_config(self.sampler))
+            if self.recipe is not None:
+                (staging / "recipe.yaml").write_text(dump_yaml(self.recipe), encoding="utf8")
+            if self.metrics is not None:
+                write_json(staging / "metrics.json", self.metrics)
+            (staging / "README.md").write_text(self.card, encoding="utf8")
+
+    @staticmethod
+    def load(folder: Path) -> Checkpoint:
+        """Reads a checkpoint that `save` wrote.
+
+        Raises:
+            CheckpointError: a file is missing, damaged or not what the manifest says, or weights are not finite.
+        """
+        require_intact(folder)
+        model = DiffusionModel.from_pretrained(folder).eval()
+        tokenizer = load_tokenizer(folder)
+        if tokenizer.vocabulary != model.vocabulary:
+            raise CheckpointError(f"the tokenizer in {folder} does not fit its model: their vocabularies differ")
+        try:
+            sampler = build(Sampler, read_json(folder / "sampler.json"), "sampler.json")
+        except ConfigError as error:
+            raise CheckpointError(f"{folder}: {error}") from None
+        metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else None
+        card = (folder / "README.md").read_text(encoding="utf8") if (folder / "README.md").exists() else ""
+        return Checkpoint(model, tokenizer, sampler, None, metrics, card)
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder claims to be a textdiff checkpoint."""
+    if (folder / MANIFEST).exists():
+        return True
+    config = folder / "config.json"
+    return config.exists() and read_json(config).get("model_type") == DiffusionConfig.model_type
+

@@ -1,0 +1,34 @@
+"""Plain cross-entropy on x_0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from textdiff.objectives.base import Objective
+from textdiff.objectives.estimators import Corruption
+from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.registry import register
+from textdiff.text.canvas import Canvas
+
+
+@register(Objective, "cross_entropy")
+@dataclass(frozen=True)
+class CrossEntropyObjective(Objective):
+    """-log p(x_0 | x_t) at every corrupted position, all noise levels alike: much less variance than the bound.
+
+    Scaled by free / corrupted positions of the batch's expectation, so that its size does not depend on the noise.
+    Source: D3PM's auxiliary loss, arXiv 2107.03006, equation 5; MaskGIT, arXiv 2202.04200.
+    """
+
+    def loss(
+        self, process: ForwardProcess, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor, nats: Tensor
+    ) -> Tensor:
+        target, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
+        log_p = process.log_p_clean(log_p_x0, target, x_t, corruption.t[corruption.row])
+        return -log_p * self._scale(process)
+
+    def _scale(self, process: ForwardProcess) -> float:
+        """Free positions per scored position, on average over noise levels."""
+        return 2.0 if isinstance(process, AbsorbingProcess) else 1.0

@@ -1,0 +1,113 @@
+"""Single-draw estimates of the NELBO: how a batch is corrupted, and how its nats are counted afterwards.
+
+Both training and evaluation take their numbers from here, so what is reported is what the maths says.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from textdiff.draws import Draws
+from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.text.canvas import Canvas
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A noisy batch.
+
+    Attributes:
+        x_t: Long [B, L]; frozen positions are untouched.
+        t: float64 [B].
+        where: Bool [B, L], the N positions whose nats are not identically zero: only they need logits.
+        weight: float64 [B], what a row's cross-entropy counts for in the bound (count form), or 1.
+    """
+
+    x_t: Tensor
+    t: Tensor
+    where: Tensor
+    weight: Tensor
+
+    @property
+    def row(self) -> Tensor:
+        """Long [N]: the row of each packed position."""
+        return self.where.nonzero()[:, 0]
+
+
+class Estimator(ABC):
+    """An unbiased estimate of the NELBO from one corruption of each row."""
+
+    @abstractmethod
+    def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
+        """Corrupts the free positions. level float64 [B] in (0, 1), uniform: how far towards noise."""
+
+    @abstractmethod
+    def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
+        """The estimate for each packed position, nats [N], from leave-one-out log-probabilities [N, V]."""
+
+
+@dataclass(frozen=True)
+class CountForm(Estimator):
+    """Absorbing noise: n ~ U{1..F} of the F free tokens are masked, weight F / n.
+
+    The same bound as the integral over t, for every schedule, with a standard deviation 3 to 5 times smaller.
+    Source: LLaDA, arXiv 2502.09992, equation 6 (after RADD, arXiv 2406.03736).
+    """
+
+    process: AbsorbingProcess
+
+    def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
+        free = canvas.free
+        total = free.sum(-1)
+        count = torch.minimum((level * total).floor().long() + 1, total)
+        x_t = self.process.mask_exactly(canvas.ids, free, count, draws)
+        share = count / total.clamp(min=1).double()
+        weight = 1 / share.clamp(min=torch.finfo(torch.float64).tiny)
+        t = self.process.schedule.inverse(1 - share)
+        return Corruption(x_t, t, self.process.scored(x_t, free), weight)
+
+    def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
+        target = canvas.ids[corruption.where]
+        return -log_p_x0.gather(-1, target[:, None]).squeeze(-1) * corruption.weight[corruption.row]
+
+
+@dataclass(frozen=True)
+class TimeForm(Estimator):
+    """Any process: t = level, the integrand of the bound at t, and what the ends of time add."""
+
+    process: ForwardProcess
+
+    def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
+        free = canvas.free
+        noisy = self.process.sample(canvas.ids, level[:, None], draws)
+        x_t = torch.where(free, noisy, canvas.ids)
+        return Corruption(x_t, level, self.process.scored(x_t, free), torch.ones_like(level))
+
+    def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
+        x_0, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
+        times = corruption.t[corruption.row]
+        return self.process.nelbo(log_p_x0, x_0, x_t, times) + self.process.boundary_nats(x_0)
+
+
+def estimator_for(process: ForwardProcess) -> Estimator:
+    """The estimate with the least variance that a process has."""
+    return CountForm(process) if isinstance(process, AbsorbingProcess) else TimeForm(process)
+
+
+def stratified(draws: Draws, first: int, rows: int, total: int) -> Tensor:
+    """Levels [rows] float64 in (0, 1), stratified over a global batch of `total` rows: (i + u) / total, one shared u.
+
+    Args:
+        draws: one row: the stream of this global batch, the same wherever a part of it is computed.
+        first: the index of the first of these rows in the global batch.
+        rows: how many are wanted.
+        total: the size of the global batch.
+
+    Source: variational diffusion models, arXiv 2107.00630, appendix I.1 (low-discrepancy sampler).
+    """
+    index = torch.arange(first, first + rows, dtype=torch.float64, device=draws.keys.device)
+    return (index + draws.uniform(1)[0]) / total

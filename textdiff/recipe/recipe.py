@@ -1,0 +1,102 @@
+"""A recipe: everything that a training run is made of, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from textdiff.backbones import BackboneConfig, DiTConfig
+from textdiff.data import GapMaker, WholeTask
+from textdiff.errors import ConfigError
+from textdiff.objectives import CrossEntropyObjective, Objective
+from textdiff.processes import ForwardProcess
+from textdiff.registry import build
+from textdiff.sampling import Sampler
+from textdiff.training import TrainingConfig
+from textdiff.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the text is.
+
+    Attributes:
+        train: a file or a list of files; see `load_corpus`. A relative path is looked for in the current folder, beside the
+            recipe, and in the folder that the environment variable TEXTDIFF_DATA names.
+        validation: held-out files. Without any, the last `validation_share` of the training text is held out.
+        unit: what a document of a text file is: `file`, `blank_line` (a part between blank lines) or `line`.
+        column: the column of a table that holds the text.
+    """
+
+    train: str | tuple[str, ...]
+    validation: str | tuple[str, ...] = ()
+    validation_share: float = 0.05
+    unit: Literal["file", "blank_line", "line"] = "file"
+    column: str = "text"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation_share <= 0.5:
+            raise ConfigError(f"validation_share must be between 0 and 0.5, got {self.validation_share}")
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """The tokenizer: loaded from a folder where `path` is given, else trained on the training text.
+
+    Attributes:
+        kind: byte_bpe, sentencepiece_unigram, sentencepiece_bpe or characters.
+        vocab_size: the number of ids at most.
+        path: a folder with a tokenizer.
+    """
+
+    kind: Literal["byte_bpe", "sentencepiece_unigram", "sentencepiece_bpe", "characters"] = "byte_bpe"
+    vocab_size: int = 8192
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run. The fields are the keys of the YAML file.
+
+    Attributes:
+        description: what it is for, and what it costs.
+        seed: of all randomness.
+        context_length: L, the tokens of a sample.
+        data, tokenizer: the text and how it is cut.
+        process: the configuration of a `ForwardProcess`.
+        backbone: the network. The time embedding `auto` becomes `none` for absorbing noise, else `sinusoidal`.
+        prediction: what the network's output means; see `DiffusionConfig`.
+        objective: the training loss.
+        tasks: what is given and what is free in a sample.
+        condition_dropout: how often all that is given is hidden, so that guidance is possible later.
+        training: how long, how fast.
+        sampler: the default sampler of the model; by default one that fits the process.
+    """
+
+    data: DataConfig
+    description: str = ""
+    seed: int = 0
+    context_length: int = 256
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    process: str | dict[str, Any] = "absorbing"
+    backbone: BackboneConfig = DiTConfig()
+    prediction: Literal["leave_one_out", "posterior"] = "leave_one_out"
+    objective: Objective = field(default_factory=CrossEntropyObjective)
+    tasks: tuple[GapMaker, ...] = (WholeTask(),)
+    condition_dropout: float = 0.0
+    training: TrainingConfig = TrainingConfig()
+    sampler: Sampler | None = None
+
+    def __post_init__(self) -> None:
+        if self.context_length < 2:
+            raise ConfigError(f"context_length must be at least 2, got {self.context_length}")
+        if not 0 <= self.condition_dropout < 1:
+            raise ConfigError(f"condition_dropout must be at least 0 and below 1, got {self.condition_dropout}")
+        if not self.tasks:
+            raise ConfigError("tasks must name at least one task")
+        # The process needs a vocabulary that training will make; one of any size shows whether its options are right.
+        self.make_process(Vocabulary(size=8, special_ids=(0, 1), mask_id=1))
+
+    def make_process(self, vocabulary: Vocabulary) -> ForwardProcess:
+        """The process over a vocabulary."""
+        return build(ForwardProcess, self.process, "process", vocabulary=vocabulary)

@@ -1,0 +1,184 @@
+"""Runs a recipe: text, tokenizer, model, training, and the checkpoint that comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from textdiff.data import PackedCorpus, TrainingLoader, encode_corpus, evaluation_batches, load_corpus
+from textdiff.data.packing import Ids, chunks_of
+from textdiff.errors import ConfigError, DataError
+from textdiff.files import dump_yaml, load_yaml
+from textdiff.infiller.checkpoint import Checkpoint
+from textdiff.model import DiffusionModel
+from textdiff.recipe.recipe import Recipe
+from textdiff.registry import to_config
+from textdiff.sampling import preset, preset_for
+from textdiff.text.canvas import Canvas
+from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
+from textdiff.training import TrainingJob, state_folders, train
+
+# What may change between a run and its continuation.
+_FREE_TO_CHANGE = {"description", "sampler"}
+_FREE_IN_TRAINING = {
+    "max_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "decay_share", "eval_steps", "save_steps",
+    "logging_steps", "eval_windows", "save_total_limit", "max_skipped_steps", "ema_decay",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A recipe with its text and tokenizer at hand.
+
+    Attributes:
+        recipe: what to do.
+        folder: where the recipe stands; relative paths are looked for there too.
+        start: a model to start from, with its tokenizer, or None for a new one.
+    """
+
+    recipe: Recipe
+    folder: Path
+    start: Checkpoint | None = None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        if self.start is not None:
+            return self.start.tokenizer
+        wanted = self.recipe.tokenizer
+        if wanted.path is not None:
+            return load_tokenizer(self._find(wanted.path))
+        chunks = (chunk for text in self._texts(self.recipe.data.train) for chunk in chunks_of(text))
+        return train_tokenizer(wanted.kind, chunks, wanted.vocab_size)
+
+    @cached_property
+    def _split(self) -> tuple[Ids, Ids]:
+        """The ids for training and those that are held out."""
+        data = self.recipe.data
+        ids = encode_corpus(self._texts(data.train), self.tokenizer)
+        if data.validation:
+            return ids, encode_corpus(self._texts(data.validation), self.tokenizer)
+        cut = len(ids) - int(len(ids) * data.validation_share)
+        return ids[:cut], ids[cut:]
+
+    @property
+    def training_ids(self) -> Ids:
+        return self._split[0]
+
+    @property
+    def validation_ids(self) -> Ids:
+        return self._split[1]
+
+    def model(self) -> DiffusionModel:
+        """A new model, or the one to start from."""
+        if self.start is not None:
+            return self.start.model
+        import torch
+
+        recipe = self.recipe
+        process = recipe.make_process(self.tokenizer.vocabulary)
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)  # transformers initialises weights from the global generator
+            return DiffusionModel.of(recipe.backbone, process, recipe.context_length, recipe.prediction)
+
+    def loader(self) -> TrainingLoader:
+        recipe = self.recipe
+        corpus = PackedCorpus(self.training_ids, recipe.context_length, recipe.seed)
+        return TrainingLoader(corpus, self.tokenizer.vocabulary, recipe.tasks, recipe.condition_dropout)
+
+    def validation(self, windows: int | None) -> Iterator[Canvas]:
+        """Held-out canvases; see `evaluation_batches`."""
+        rows = self.recipe.training.per_device_train_batch_size
+        length, seed = self.recipe.context_length, self.recipe.seed
+        return evaluation_batches(self.validation_ids, length, rows, self.tokenizer.vocabulary, seed, windows)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a run to be resumed."""
+        plain = {k: v for k, v in to_config(self.recipe).items() if k not in _FREE_TO_CHANGE}
+        plain["training"] = {k: v for k, v in plain["training"].items() if k not in _FREE_IN_TRAINING}
+        plain["corpus_sha256"] = hashlib.sha256(self.training_ids.tobytes()).hexdigest()
+        plain["tokenizer_sha256"] = hashlib.sha256(self.tokenizer.backend.to_str().encode()).hexdigest()
+        return dict(json.loads(json.dumps(plain)))
+
+    def _texts(self, names: str | Sequence[str]) -> Iterator[str]:
+        listed = [names] if isinstance(names, str) else list(names)
+        data = self.recipe.data
+        return load_corpus([self._find(name) for name in listed], data.unit, data.column)
+
+    def _find(self, name: str) -> Path:
+        """A path of the recipe: as it is, beside the recipe, or in the folder that TEXTDIFF_DATA names."""
+        places = [Path(), self.folder, *map(Path, filter(None, [os.environ.get("TEXTDIFF_DATA")]))]
+        found = [place / name for place in places if (place / name).exists()]
+        if not found:
+            looked = ", ".join(str(place / name) for place in places)
+            hint = "" if os.environ.get("TEXTDIFF_DATA") else "; TEXTDIFF_DATA is not set"
+            raise DataError(f"{name} was not found (looked for {looked}{hint})")
+        return found[0]
+
+
+def run_recipe(
+    recipe: Recipe, folder: Path, output: Path, resume: str = "auto", start: Checkpoint | None = None
+) -> Checkpoint:
+    """Trains, and leaves a checkpoint in `output/model`.
+
+    Args:
+        recipe: what to do.
+        folder: where the recipe stands.
+        output: the run's folder.
+        resume: `auto` goes on from the newest state in `output` where there is one, `never` refuses a folder that has one,
+            anything else is the path of a state.
+        start: a model to start from instead of a new one.
+
+    Raises:
+        ConfigError: `output` is a file or the folder of a run that differs.
+    """
+    state = _state(recipe, output, resume)
+    run = PreparedRun(recipe, folder, start)
+    loader, model, fingerprint = run.loader(), run.model(), run.fingerprint()
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "recipe.yaml").write_text(dump_yaml(to_config(recipe)), encoding="utf8")
+    sampler = recipe.sampler or preset(preset_for(model.process))
+    result = Checkpoint(model, run.tokenizer, sampler, to_config(recipe))
+    train(
+        TrainingJob(
+            model=model,
+            loader=loader,
+            objective=recipe.objective,
+            config=recipe.training,
+            output=output,
+            seed=recipe.seed,
+            validation=run.validation if len(run.validation_ids) > 1 else None,
+            save_model=lambda: result.save(output / "model"),
+            fingerprint=fingerprint,
+        ),
+        state,
+    )
+    return result
+
+
+def _state(recipe: Recipe, output: Path, resume: str) -> Path | None:
+    """The state to go on from. All that can be refused is refused here, before anything is computed."""
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output} is a file; --output needs a folder")
+    if resume not in ("auto", "never"):
+        if not (Path(resume) / "state.json").exists():
+            raise ConfigError(f"{resume} holds no state of a run; --resume takes auto, never or a folder such as state/step-00000500")
+        return Path(resume)
+    states = state_folders(output)
+    if not states:
+        return None
+    if resume == "never":
+        raise ConfigError(f"{output} already holds a run; choose another --output, or --resume auto to go on with it")
+    before = load_yaml(output / "recipe.yaml")
+    now = to_config(recipe)
+    changed = [key for key in now if key not in {*_FREE_TO_CHANGE, "training"} and before.get(key) != now[key]]
+    if changed:
+        raise ConfigError(
+            f"{output} holds a run of another recipe: {', '.join(changed)} differ. Choose another --output, or remove it"
+        )
+    return states[-1]

@@ -1,0 +1,25 @@
+"""Which noisy positions settle in a step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from textdiff.registry import family
+from textdiff.sampling.step import Step
+
+
+@family
+class Accept:
+    """A member overrides `plan` (before the network), `choose` (after it), or both.
+
+    Ending is not its business: in a row's last step the sampler settles all that is left.
+    """
+
+    def plan(self, step: Step) -> Tensor:
+        """Bool [B, L]: the noisy positions whose logits are needed. A row with none costs no network call."""
+        return step.noisy
+
+    def choose(self, step: Step) -> Tensor:
+        """Bool [N]: those of the planned positions that settle, each on its `step.proposal`."""
+        return torch.ones_like(step.row, dtype=torch.bool)

@@ -1,0 +1,23 @@
+"""The least uncertain positions first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from textdiff.registry import register
+from textdiff.sampling.accept.base import Accept
+from textdiff.sampling.accept.ranked import RankedAccept
+from textdiff.sampling.step import Step
+
+
+@register(Accept, "entropy")
+@dataclass(frozen=True)
+class EntropyAccept(RankedAccept):
+    """Ranks by the negative entropy of p(x_0 | x_t). Source: Dream, arXiv 2508.15487."""
+
+    def score(self, step: Step) -> Tensor:
+        entropy: Tensor = torch.special.entr(step.log_p.exp()).sum(-1)
+        return -entropy

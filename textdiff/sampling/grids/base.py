@@ -1,0 +1,27 @@
+"""At which times the steps end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from textdiff.registry import family
+from textdiff.sampling.step import Step
+
+
+@family
+class TimeGrid(ABC):
+    """The times 1 … 0 of a run. Every row goes its own way."""
+
+    @abstractmethod
+    def next(self, step: Step) -> Tensor:
+        """s, float64 [B]: where the step that starts at `step.t` ends; below t, and exactly 0 in a row's last step."""
+
+    def observed(self, step: Step) -> Tensor:
+        """Float64 [B]: the time that the network is told. t, unless the token changes at a known moment after it."""
+        return step.t
+
+    def length(self, steps: int, free: Tensor) -> int:
+        """How many steps a run takes at most, constraints aside, for a sampler of so many. free: Bool [B, L]."""
+        return steps

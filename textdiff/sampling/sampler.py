@@ -1,0 +1,136 @@
+"""The one loop: from noise to tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from textdiff.denoiser import Denoiser
+from textdiff.draws import Draws
+from textdiff.errors import ConfigError
+from textdiff.processes import ForwardProcess
+from textdiff.sampling.accept import Accept, FirstHittingAccept, RandomAccept
+from textdiff.sampling.constraints import Constraint
+from textdiff.sampling.distributions import with_logits
+from textdiff.sampling.grids import FirstHittingGrid, TimeGrid, UniformGrid
+from textdiff.sampling.renoise import NeverRenoise, Renoise
+from textdiff.sampling.samples import Event, Samples
+from textdiff.sampling.state import State
+from textdiff.sampling.step import Step, Stream, begin_step
+from textdiff.sampling.transitions import AcceptTransition, Move, PosteriorTransition, Transition
+from textdiff.sampling.warps import Warp
+from textdiff.text.canvas import Canvas
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How text is written: orthogonal policies around one loop. All of it is plain data for `build` and `to_config`.
+
+    Attributes:
+        steps: at least 1. A row needs no more network calls, and no more than it has tokens if settled ones stay.
+        grid: the times of the steps.
+        transition: how the noisy part moves from one time to the next.
+        accept: which proposals settle (for the accept transition).
+        renoise: which settled tokens go back to noise (for the accept transition).
+        warps: how distributions are reshaped before drawing, in this order.
+
+    Raises:
+        ConfigError: steps below 1, or policies that do not fit together.
+    """
+
+    steps: int = 32
+    grid: TimeGrid = field(default_factory=UniformGrid)
+    transition: Transition = field(default_factory=AcceptTransition)
+    accept: Accept = field(default_factory=RandomAccept)
+    renoise: Renoise = field(default_factory=NeverRenoise)
+    warps: tuple[Warp, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"steps must be at least 1, got {self.steps}")
+        if isinstance(self.transition, PosteriorTransition) and not (
+            self.accept == RandomAccept() and isinstance(self.renoise, NeverRenoise)
+        ):
+            raise ConfigError("the posterior transition decides alone what settles: leave accept and renoise out")
+        if isinstance(self.grid, FirstHittingGrid) and not (
+            isinstance(self.transition, AcceptTransition)
+            and isinstance(self.accept, FirstHittingAccept)
+            and isinstance(self.renoise, NeverRenoise)
+        ):
+            raise ConfigError("the first_hitting grid needs the accept policy first_hitting and no renoise policy")
+
+    @torch.no_grad()
+    def sample(
+        self,
+        denoiser: Denoiser,
+        process: ForwardProcess,
+        canvas: Canvas,
+        constraint: Constraint | None = None,
+        on_step: Callable[[Event], None] | None = None,
+    ) -> Samples:
+        """Writes the free positions of a canvas. A row's result depends on its own row, seed and constraint only.
+
+        Args:
+            denoiser: predicts x_0; called with the rows that need it, and asked only for the positions that do.
+            process: the noise that it was trained with.
+            canvas: what is given and what is to be written.
+            constraint: what must hold of the result.
+            on_step: called after every round of the loop.
+
+        Raises:
+            DataError: the constraint cannot be satisfied.
+            CheckpointError: the network's logits are not finite.
+        """
+        if constraint is not None:
+            constraint.check(canvas)
+        state = State.begin(process, canvas)
+        while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
+            step = self._begin(process, canvas.rows(rows), state.rows(rows))
+            idle = torch.bincount(step.row, minlength=len(rows)) == 0
+            if idle.any():  # rows with nothing to ask go ahead, the others wait for them: network calls stay full
+                rows = rows[idle]
+                step = replace(step.rows(idle), row=step.row[:0], column=step.column[:0])
+                move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
+            else:
+                view = None if constraint is None else constraint.rows(rows)
+                step, move = self._move(denoiser, canvas.rows(rows), step, view)
+            state = state.with_rows(rows, state.rows(rows).after(step, move))
+            if on_step is not None:
+                on_step(self._event(state, canvas, int(state.index[rows].min())))
+        return Samples(state.x_t, state.log_p, state.nfe, int(state.index.max()) if len(state.index) else 0)
+
+    def _active(self, state: State, canvas: Canvas) -> Tensor:
+        """Bool [B]: the rows that may still change."""
+        changing = state.noisy if self.renoise.final else canvas.free
+        return (state.t > 0) & changing.any(-1)
+
+    def _begin(self, process: ForwardProcess, canvas: Canvas, state: State) -> Step:
+        """What happens before the network: the step's end, what goes back to noise, which logits are needed."""
+        draws = Draws.seeded(canvas.seeds).fold(state.index)
+        step = begin_step(process, draws, state.index, self.steps, state.x_t, state.noisy, canvas.free, state.t)
+        step = replace(step, s=self.grid.next(step))
+        if not self.renoise.final:
+            sigma = torch.where(step.s > 0, self.renoise.probability(step), 0.0)
+            renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma.unsqueeze(-1))
+            noise = process.sample_noise(step.x_t, draws.fold(Stream.NOISE))
+            step = replace(step, sigma=sigma, renoised=renoised, noise=noise)
+        return step.planned(self.transition.plan(step, self.accept))
+
+    def _move(self, denoiser: Denoiser, canvas: Canvas, step: Step, constraint: Constraint | None) -> tuple[Step, Move]:
+        where = torch.zeros_like(step.noisy).index_put(
+            (step.row, step.column), torch.ones_like(step.row, dtype=torch.bool)
+        )
+        logits = denoiser(step.x_t, self.grid.observed(step), canvas, where)
+        step = with_logits(step, logits, constraint)
+        move = self.transition.move(step, self.accept, self.warps)
+        if constraint is None:
+            return step, move
+        admitted = constraint.admit(replace(step, proposal=move.ids), move.settled)
+        put_off = move.settled & ~admitted
+        return step, Move(torch.where(put_off, step.pack(step.x_t), move.ids), admitted)
+
+    def _event(self, state: State, canvas: Canvas, step: int) -> Event:
+        return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy)

@@ -1,0 +1,83 @@
+"""What changes during a run, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from textdiff.draws import Draws
+from textdiff.processes import ForwardProcess
+from textdiff.sampling.step import Step
+from textdiff.sampling.transitions import Move
+from textdiff.text.canvas import Canvas
+
+
+@dataclass(frozen=True)
+class State:
+    """All rows of a run, each at its own time.
+
+    Attributes:
+        x_t: Long [B, L].
+        noisy: Bool [B, L].
+        log_p: float64 [B, L], of the settled tokens.
+        t: float64 [B]; 0 for a row that has arrived.
+        index: Long [B], steps taken.
+        nfe: Long [B], network calls.
+    """
+
+    x_t: Tensor
+    noisy: Tensor
+    log_p: Tensor
+    t: Tensor
+    index: Tensor
+    nfe: Tensor
+
+    @staticmethod
+    def begin(process: ForwardProcess, canvas: Canvas) -> State:
+        """Noise wherever something is to be written."""
+        noise = process.sample_noise(canvas.ids, Draws.seeded(canvas.seeds))
+        zeros = torch.zeros_like(canvas.seeds)
+        return State(
+            x_t=torch.where(canvas.free, noise, canvas.ids),
+            noisy=canvas.free,
+            log_p=torch.zeros(canvas.shape, dtype=torch.float64, device=canvas.ids.device),
+            t=torch.ones_like(zeros, dtype=torch.float64),
+            index=zeros,
+            nfe=zeros,
+        )
+
+    def rows(self, index: Tensor) -> State:
+        return State(*(value[index] for value in _fields(self)))
+
+    def with_rows(self, index: Tensor, new: State) -> State:
+        """This state with some of its rows (Long index) replaced."""
+        return State(*(old.index_copy(0, index, value) for old, value in zip(_fields(self), _fields(new), strict=True)))
+
+    def after(self, step: Step, move: Move) -> State:
+        """These rows after a step. What is frozen stays whatever a policy says; noise left at s = 0 gets one more."""
+        at = (step.row, step.column)
+        x_s = torch.where(step.renoised, step.noise, step.x_t).index_put(at, move.ids)
+        noisy = (step.noisy.index_put(at, ~move.settled) | step.renoised) & step.free
+        score = torch.where(move.settled, _log_p(step, move), 0.0)
+        log_p = self.log_p.index_put(at, score).masked_fill(step.renoised, 0.0)
+        unfinished = (step.s == 0) & noisy.any(-1)
+        called = torch.zeros_like(self.nfe).index_fill(0, step.row, 1)
+        return State(
+            x_t=torch.where(step.free, x_s, self.x_t),
+            noisy=noisy,
+            log_p=log_p,
+            t=torch.where(unfinished, step.t, step.s),
+            index=self.index + 1,
+            nfe=self.nfe + called,
+        )
+
+
+def _fields(state: State) -> list[Tensor]:
+    return list(vars(state).values())
+
+
+def _log_p(step: Step, move: Move) -> Tensor:
+    """Float64 [N]: log p(x_0 | x_t) of what was written."""
+    return step.log_p.gather(-1, move.ids.unsqueeze(-1)).squeeze(-1).to(torch.float64)

@@ -1,0 +1,149 @@
+"""What a policy may look at: one step of the batch, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from textdiff.draws import Draws
+from textdiff.processes import ForwardProcess
+
+
+class Stream(IntEnum):
+    """What a step's random numbers are for. Each use has its own independent stream."""
+
+    TIME = 1
+    ACCEPT = 2
+    TOKEN = 3
+    RENOISE = 4
+    NOISE = 5
+    ADMIT = 6
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of B rows from time t to s, filled in as the step goes on.
+
+    Policies read it and return tensors; nobody changes it. Packed fields have one entry for each of the N positions
+    whose logits were asked for, in row-major order; they are empty until the network has run.
+
+    Attributes:
+        process: the process whose noise is taken away.
+        draws: B rows; a stream of this row's seed and this step.
+        index: Long [B], how many steps each row has taken.
+        steps: how many the sampler was told to take.
+        x_t: Long [B, L].
+        noisy: Bool [B, L], free positions that still carry noise.
+        free: Bool [B, L], positions that are to be written.
+        t: float64 [B].
+        s: float64 [B], below t (equal to it until the grid has spoken).
+        sigma: float64 [B], the probability with which a settled position goes back to noise in this step.
+        renoised: Bool [B, L], the settled positions that do. They cannot settle again in this step.
+        noise: Long [B, L], what those turn into.
+        row: Long [N], the row of each packed position.
+        column: Long [N], its place in the row.
+        log_p_x0: float [N, V], log-probabilities of the leave-one-out denoiser under the constraint, before any warp.
+        log_p: float [N, V], log p(x_0 | x_t) that follows; the same tensor for absorbing noise.
+        proposal: Long [N], the tokens that would be written.
+    """
+
+    process: ForwardProcess
+    draws: Draws
+    index: Tensor
+    steps: int
+    x_t: Tensor
+    noisy: Tensor
+    free: Tensor
+    t: Tensor
+    s: Tensor
+    sigma: Tensor
+    renoised: Tensor
+    noise: Tensor
+    row: Tensor
+    column: Tensor
+    log_p_x0: Tensor
+    log_p: Tensor
+    proposal: Tensor
+
+    @property
+    def alpha_t(self) -> Tensor:
+        """Float64 [B]."""
+        return self.process.schedule.alpha(self.t)
+
+    @property
+    def alpha_s(self) -> Tensor:
+        """Float64 [B]."""
+        return self.process.schedule.alpha(self.s)
+
+    @property
+    def settled(self) -> Tensor:
+        """Bool [B, L]: free positions whose token stands and stays."""
+        return self.free & ~self.noisy & ~self.renoised
+
+    @property
+    def last(self) -> Tensor:
+        """Bool [N]: packed positions of rows that reach the data in this step."""
+        return (self.s == 0)[self.row]
+
+    @property
+    def confidence(self) -> Tensor:
+        """Float [N]: log p(x_0 | x_t) of the proposed tokens."""
+        return self.log_p.gather(-1, self.proposal.unsqueeze(-1)).squeeze(-1)
+
+    def pack(self, values: Tensor) -> Tensor:
+        """Values [B, L, ...] at the packed positions: [N, ...]."""
+        return values[self.row, self.column]
+
+    def uniform(self, stream: Stream) -> Tensor:
+        """Float64 [B, L], uniform on (0, 1)."""
+        return self.draws.fold(stream).uniform(self.x_t.shape[-1])
+
+    def planned(self, where: Tensor) -> Step:
+        """The same step with the positions that the network is asked for, Bool [B, L]."""
+        row, column = where.nonzero(as_tuple=True)
+        return replace(self, row=row, column=column)
+
+    def rows(self, index: Tensor) -> Step:
+        """Some of the rows (Bool index [B]), before anything is packed."""
+        chosen = {name: getattr(self, name)[index] for name in _PER_ROW}
+        return replace(self, draws=self.draws.rows(index), **chosen)
+
+
+_PER_ROW = ("index", "x_t", "noisy", "free", "t", "s", "sigma", "renoised", "noise")
+
+
+def begin_step(
+    process: ForwardProcess,
+    draws: Draws,
+    index: Tensor,
+    steps: int,
+    x_t: Tensor,
+    noisy: Tensor,
+    free: Tensor,
+    t: Tensor,
+) -> Step:
+    """A step of which only the beginning is known."""
+    none = index.new_empty(0)
+    empty = t.new_empty(0, process.vocabulary.size)
+    return Step(
+        process=process,
+        draws=draws,
+        index=index,
+        steps=steps,
+        x_t=x_t,
+        noisy=noisy,
+        free=free,
+        t=t,
+        s=t,
+        sigma=torch.zeros_like(t),
+        renoised=torch.zeros_like(noisy),
+        noise=x_t,
+        row=none,
+        column=none,
+        log_p_x0=empty,
+        log_p=empty,
+        proposal=none,
+    )

@@ -1,0 +1,32 @@
+"""Tokens are proposed for x_0, and some of them accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from textdiff.registry import register
+from textdiff.sampling.accept import Accept
+from textdiff.sampling.step import Step
+from textdiff.sampling.transitions.base import Move, Transition, data_posterior, draw, warped
+from textdiff.sampling.warps import Warp
+
+
+@register(Transition, "accept")
+@dataclass(frozen=True)
+class AcceptTransition(Transition):
+    """Draws from p(x_0 | x_t) where the accept policy plans to; what it does not choose keeps its noise.
+
+    With absorbing noise and random acceptance this is ancestral sampling. Source: MaskGIT, arXiv 2202.04200.
+    """
+
+    def plan(self, step: Step, accept: Accept) -> Tensor:
+        return step.noisy & (accept.plan(step) | (step.s == 0).unsqueeze(-1))
+
+    def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
+        log_p = data_posterior(step, warped(step, warps)) if warps else step.log_p
+        proposal = draw(step, log_p)
+        settled = accept.choose(replace(step, proposal=proposal)) | step.last
+        return Move(torch.where(settled, proposal, step.pack(step.x_t)), settled)

@@ -1,0 +1,62 @@
+"""How the noisy part of a row moves from t to s."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from textdiff.draws import categorical
+from textdiff.processes import AbsorbingProcess
+from textdiff.registry import family
+from textdiff.sampling.accept import Accept
+from textdiff.sampling.step import Step, Stream
+from textdiff.sampling.warps import Warp
+
+
+class Move(NamedTuple):
+    """What stands at the packed positions after a step.
+
+    Attributes:
+        ids: Long [N].
+        settled: Bool [N], which of them carry no noise any more. In a row's last step all do.
+    """
+
+    ids: Tensor
+    settled: Tensor
+
+
+@family
+class Transition(ABC):
+    """A member says whose logits it needs, and what they do."""
+
+    @abstractmethod
+    def plan(self, step: Step, accept: Accept) -> Tensor:
+        """Bool [B, L]: the noisy positions whose logits are needed; in a row's last step all of them."""
+
+    @abstractmethod
+    def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
+        """The move, once the step has its distributions."""
+
+
+def data_posterior(step: Step, log_p_x0: Tensor) -> Tensor:
+    """log p(x_0 | x_t) [N, V] from the leave-one-out denoiser: where a mask stands, x_t itself tells nothing."""
+    if isinstance(step.process, AbsorbingProcess):
+        return log_p_x0
+    t = step.t[step.row]
+    return step.process.posterior(log_p_x0, step.pack(step.x_t), torch.zeros_like(t), t)
+
+
+def warped(step: Step, warps: tuple[Warp, ...]) -> Tensor:
+    """The leave-one-out distributions [N, V] after all warps, in their order."""
+    log_p_x0 = step.log_p_x0
+    for warp in warps:
+        log_p_x0 = warp(log_p_x0)
+    return log_p_x0
+
+
+def draw(step: Step, log_p: Tensor) -> Tensor:
+    """One token for each packed position, from log-probabilities [N, V]."""
+    return categorical(log_p.exp(), step.pack(step.uniform(Stream.TOKEN)))

@@ -1,0 +1,33 @@
+"""The reverse kernel of the process itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from textdiff.registry import register
+from textdiff.sampling.accept import Accept
+from textdiff.sampling.step import Step
+from textdiff.sampling.transitions.base import Move, Transition, draw, warped
+from textdiff.sampling.warps import Warp
+
+
+@register(Transition, "posterior")
+@dataclass(frozen=True)
+class PosteriorTransition(Transition):
+    """x_s ~ p(x_s | x_t), for any process. Accept and renoise policies have no say.
+
+    A position settles once the process can change it no more: when its mask is gone, or else at s = 0.
+    Source: D3PM, arXiv 2107.03006, Eq. 4; MDLM, arXiv 2406.07524, Eq. 7.
+    """
+
+    def plan(self, step: Step, accept: Accept) -> Tensor:
+        return step.noisy
+
+    def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
+        s, t = step.s[step.row], step.t[step.row]
+        ids = draw(step, step.process.posterior(warped(step, warps), step.pack(step.x_t), s, t))
+        every = torch.ones_like(ids, dtype=torch.bool)
+        return Move(ids, ~step.process.scored(ids, every) | step.last)

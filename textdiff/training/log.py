@@ -1,0 +1,56 @@
+"""What a run tells: JSON lines in a file, and one live line on the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class RunLog:
+    """Appends records to `log.jsonl` and shows progress on stderr. Only the main process has one that writes."""
+
+    def __init__(self, path: Path | None, max_steps: int, start: int) -> None:
+        self._file = None if path is None else path.open("a", encoding="utf8")
+        self._console = Console(stderr=True, quiet=path is None)
+        columns = (
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[news]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self._progress.add_task("training", total=max_steps, completed=start, news="")
+        self._began = time.monotonic()
+
+    def __enter__(self) -> RunLog:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+        if self._file is not None:
+            self._file.close()
+
+    def step(self, step: int, news: str | None = None) -> None:
+        """Moves the bar."""
+        fields = {} if news is None else {"news": news}
+        self._progress.update(self._task, completed=step, **fields)
+
+    def record(self, kind: str, **values: Any) -> None:
+        """Writes one line of the log."""
+        if self._file is not None:
+            seconds = round(time.monotonic() - self._began, 3)
+            self._file.write(json.dumps({"event": kind, "seconds": seconds, **values}) + "\n")
+            self._file.flush()
+
+    def say(self, message: str) -> None:
+        """Tells the person something, on stderr."""
+        self._progress.console.print(message, highlight=False, markup=False, soft_wrap=True)

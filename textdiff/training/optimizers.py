@@ -1,0 +1,49 @@
+"""The optimizers of a run."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from textdiff.training.config import TrainingConfig
+
+
+def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
+    """AdamW, fused; with `optim: muon` the matrices inside the blocks go to Muon (arXiv 2502.16982, matched to AdamW's rate).
+
+    Embeddings and vectors are not decayed.
+    """
+    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim == 2 and id(p) not in embeddings]
+    rest = [p for p in trained if p.ndim != 2 or id(p) in embeddings]
+    groups = [{"params": rest, "weight_decay": 0.0}]
+    muon = config.optim == "muon"
+    if not muon:
+        groups.insert(0, {"params": matrices, "weight_decay": config.weight_decay})
+    adamw = torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=True,
+    )
+    if not (muon and matrices):
+        return [adamw]
+    return [
+        adamw,
+        torch.optim.Muon(
+            matrices,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+    ]
+
+
+def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:
+    """Gives every parameter group this rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate

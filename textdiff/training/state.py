@@ -1,0 +1,128 @@
+"""The state of a run: everything that the next step depends on. JSON and safetensors, no pickle."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from textdiff.errors import CheckpointError
+from textdiff.files import atomic_folder, read_json, require_intact, write_json
+from textdiff.files.staging import beside
+from textdiff.training.ema import ExponentialMovingAverage
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counters of a run.
+
+    Attributes:
+        step: optimizer steps done; the position in the data follows from it.
+        tokens: free tokens seen.
+        skipped: steps whose gradient was not finite.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What is saved and restored. The noise needs no state: it is derived from (seed, sample)."""
+
+    model: nn.Module
+    average: ExponentialMovingAverage
+    optimizers: list[Optimizer]
+    fingerprint: dict[str, Any]
+
+    def save(self, folder: Path, progress: Progress) -> None:
+        """Writes `folder` whole or not at all."""
+        tensors, layouts = zip(*map(_flatten, self.optimizers), strict=True)
+        with atomic_folder(folder) as staging:
+            save_file(_own(dict(self.model.named_parameters())), staging / "weights.safetensors")
+            save_file(_own(self.average.tensors()), staging / "average.safetensors")
+            for number, part in enumerate(tensors):
+                save_file(_own(part), staging / f"optimizer-{number}.safetensors")
+            state = {"progress": asdict(progress), "optimizers": layouts, "fingerprint": self.fingerprint}
+            write_json(staging / "state.json", state)
+
+    def load(self, folder: Path) -> Progress:
+        """Restores what `save` wrote.
+
+        Raises:
+            CheckpointError: the folder is damaged, or was written by a run whose fingerprint differs.
+        """
+        require_intact(folder)
+        state = read_json(folder / "state.json")
+        differing = [k for k in self.fingerprint if state["fingerprint"].get(k) != self.fingerprint[k]]
+        if differing:
+            found = {k: state["fingerprint"].get(k) for k in differing}
+            wanted = {k: self.fingerprint[k] for k in differing}
+            raise CheckpointError(f"{folder} belongs to another run: it has {found}, this run has {wanted}")
+        _restore(self.model, load_file(folder / "weights.safetensors"), folder)
+        self.average.load(load_file(folder / "average.safetensors"))
+        for number, (optimizer, layout) in enumerate(zip(self.optimizers, state["optimizers"], strict=True)):
+            _unflatten(optimizer, load_file(folder / f"optimizer-{number}.safetensors"), layout)
+        return Progress(**state["progress"])
+
+
+def state_folders(output: Path) -> list[Path]:
+    """The saved states of a run, the oldest first."""
+    folders = (output / "state").glob("step-*")
+    return sorted(f for f in folders if f.is_dir() and re.fullmatch(r"step-\d+", f.name))
+
+
+def prune(output: Path, keep: int) -> None:
+    """Removes all but the newest `keep` states."""
+    for folder in state_folders(output)[:-keep]:
+        trash = beside(folder, "trash")  # renamed first, so that a crash leaves no half of a state under its name
+        folder.rename(trash)
+        shutil.rmtree(trash)
+
+
+def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU, no two of which share memory, as safetensors wants them."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _flatten(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors named "parameter.key", and the rest as plain data."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{number}.{key}": value
+        for number, entries in state["state"].items()
+        for key, value in entries.items()
+        if isinstance(value, Tensor)
+    }
+    groups = [{k: v for k, v in group.items() if k != "lr"} for group in state["param_groups"]]
+    return tensors, {"param_groups": json.loads(json.dumps(groups))}
+
+
+def _unflatten(optimizer: Optimizer, tensors: dict[str, Tensor], layout: dict[str, Any]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = tensor
+    current = optimizer.state_dict()["param_groups"]
+    if [len(g["params"]) for g in current] != [len(g["params"]) for g in layout["param_groups"]]:
+        raise CheckpointError("the saved optimizer has other parameter groups than this run")
+    optimizer.load_state_dict({"state": state, "param_groups": current})
+
+
+@torch.no_grad()
+def _restore(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    own = dict(model.named_parameters())
+    if own.keys() != tensors.keys():
+        names = ", ".join(sorted(own.keys() ^ tensors.keys())[:5])
+        raise CheckpointError(f"the weights in {folder} do not fit this model; they differ in {names}")
+    for name, parameter in own.items():
+        parameter.copy_(tensors[name])
