@@ -24,10 +24,13 @@ TITLES = ("Emma", "Persuasion", "Sense and Sensibility", "Alice's Adventures", "
 HEADER = re.compile(r"\[(.+) by .+ \d{4}\]")
 
 
+def unpacked(path: Path) -> str:
+    return lzma.decompress(path.read_bytes()).decode()
+
+
 def novels(path: Path) -> Iterator[list[str]]:
     """The paragraphs of each novel; novels are parted by blank lines."""
-    text = lzma.open(path, "rt", encoding="utf8").read()
-    for book in re.split(r"\n\s*\n", text):
+    for book in re.split(r"\n\s*\n", unpacked(path)):
         yield [line.strip() for line in book.splitlines() if line.strip()]
 
 
@@ -35,7 +38,7 @@ def gutenberg(path: Path) -> Iterator[list[str]]:
     """The paragraphs of the novels among the Gutenberg books; verse, plays and licence notes are left out."""
     book: list[str] = []
     wanted = False
-    for line in lzma.open(path, "rt", encoding="utf8").read().splitlines():
+    for line in unpacked(path).splitlines():
         header = HEADER.fullmatch(line.strip())
         if header:
             yield book

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from textdiff.backbones import DiT, DiTConfig
+from textdiff.backbones.layers import rotary_table, rotate
 from textdiff.errors import ConfigError
 from textdiff.model import DiffusionModel
 from textdiff.processes import AbsorbingProcess
@@ -133,6 +134,17 @@ def test_what_is_given_matters_where_it_is_embedded() -> None:
         network, inputs = shaken(dataclasses.replace(SMALL, given_embedding=given)), batch()
         other = network(**{**inputs, "given": ~inputs["given"]})
         assert torch.allclose(other, network(**inputs), atol=1e-4) != given
+
+
+def test_rotary_positions_keep_lengths_and_see_differences() -> None:
+    """q at position i and k at position j give a product that depends on i - j only, and really depends on it."""
+    torch.manual_seed(0)
+    q, k = (torch.randn(8).expand(1, 1, 10, 8) for _ in range(2))
+    table = rotary_table(10, 8, torch.device("cpu"))
+    torch.testing.assert_close(rotate(q, table).norm(dim=-1), q.norm(dim=-1))
+    products = (rotate(q, table) @ rotate(k, table).transpose(-1, -2))[0, 0]
+    torch.testing.assert_close(products[1:, 1:], products[:-1, :-1], rtol=1e-4, atol=1e-4)
+    assert len(set(products[0].tolist() + products[:, 0].tolist())) == 19
 
 
 def test_tied_embeddings_are_one_tensor() -> None:

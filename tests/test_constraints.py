@@ -1,4 +1,4 @@
-"""Constraints hold always, on networks with no sense, however many tokens settle at once; they bend no law needlessly."""
+"""Constraints hold always, on networks with no sense, however many tokens settle at once; they bend no law in vain."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_loose_bounds_change_nothing() -> None:
     zeros = torch.zeros(3, LENGTH, dtype=torch.long)
     bounds = torch.zeros(3, 1, dtype=torch.long)
     constraint = AllOf((CountRange(COUNTS, zeros, zeros, bounds, bounds + LENGTH), TokenClasses(TABLE, zeros)))
-    for sampler in samplers():
+    for sampler in (replace(sampler, steps=6) for sampler in samplers()):
         network = wild_denoiser(VOCABULARY)
         bound = sampler.sample(network, process_of("absorbing"), canvas, constraint)
         assert torch.equal(bound.ids, sampler.sample(network, process_of("absorbing"), canvas).ids)

@@ -71,6 +71,12 @@ class TestCategorical:
         inside = torch.tensor([1 - 5e-10, 1 - 2e-9], dtype=torch.float64)
         assert categorical(weights, inside).tolist() == [100, 0]
 
+    def test_a_draw_on_a_border_goes_to_the_next_id_with_weight(self) -> None:
+        weights = torch.zeros(1, 130)
+        weights[:, [3, 9, 70]] = torch.tensor([1.0, 1.0, 2.0])
+        for uniform, expected in ((0.25, 9), (0.5, 70)):
+            assert categorical(weights, torch.tensor([uniform], dtype=torch.float64)).tolist() == [expected]
+
     def test_scale_does_not_matter(self) -> None:
         weights = torch.rand(1, 300, generator=torch.Generator().manual_seed(2), dtype=torch.float64).expand(64, -1)
         assert torch.equal(categorical(weights, even(64)), categorical(weights * 2.0**40, even(64)))

@@ -272,3 +272,6 @@ def test_a_foreign_metaspace_tokenizer_heals_the_start_of_a_document(tmp_path: P
         ids = torch.where(layout.canvas.free, tokenizer.encode("sea")[0], layout.canvas.ids)
         assert all(slot.opens for slot in layout.slots)
         assert document.fill(read_back(ids, layout, tokenizer)[0]).text == source.replace("[MASK]", "sea")
+    # what follows a gap does not begin the document: no space is written before it
+    _, layout = one("the [MASK], sea", tokenizer)
+    assert given_pieces(layout, tokenizer) == b" the, sea"

@@ -98,11 +98,13 @@ def test_scripts_are_executable_and_parse(script: str) -> None:
 
 
 def test_the_corpora_are_those_that_the_readme_describes() -> None:
-    rows = re.findall(r"\| `(\S+)` \| (\d+) \| `([0-9a-f]{64})` \|", (DATA / "README.md").read_text(encoding="utf-8"))
-    corpora = {p.name: p.read_bytes() for p in (DATA / "corpus").iterdir()}
-    assert {name: (int(size), digest) for name, size, digest in rows} == {
-        name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in corpora.items()
-    }
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| `(\S+)` \| (\d+) \| `([0-9a-f]{64})` \|", readme)
+    assert len(rows) >= 2
+    for name, size, digest in rows:
+        data = (DATA / "corpus" / name).read_bytes()
+        assert (name, len(data), hashlib.sha256(data).hexdigest()) == (name, int(size), digest)
+    assert [p.name for p in (DATA / "corpus").iterdir() if f"`{p.name}`" not in readme] == []
 
 
 @pytest.mark.parametrize("path", sorted((DATA / "samples").iterdir()), ids=lambda path: path.name)

@@ -1,5 +1,6 @@
 """Hugging Face's masked language models as the body of a diffusion model."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer as Backend
+from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertModel, PreTrainedModel
 
 from textdiff.backbones import PretrainedBackbone, PretrainedBackboneConfig
@@ -16,7 +19,7 @@ from textdiff.model import DiffusionModel, load_masked_lm
 from textdiff.processes import AbsorbingProcess
 from textdiff.registry import build, to_config
 from textdiff.text.canvas import Canvas
-from textdiff.text.tokenizers import load_tokenizer
+from textdiff.text.tokenizers import Tokenizer, load_tokenizer
 from textdiff.vocabulary import Vocabulary
 
 SIZES = {
@@ -28,7 +31,8 @@ EXTRA: dict[str, dict[str, Any]] = {
     "deberta": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "deberta-v2": {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["c2p", "p2c"]},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
-    "electra": {}, "ernie": {}, "esm": {"mask_token_id": 4, "token_dropout": True}, "ibert": {},
+    "electra": {}, "ernie": {}, "ibert": {},
+    "esm": {"mask_token_id": 4, "position_embedding_type": "rotary", "token_dropout": True},
     "layoutlm": {}, "longformer": {"attention_window": [4, 4]}, "luke": {"entity_vocab_size": 8, "entity_emb_size": 16},
     "megatron-bert": {}, "modernbert": {"cls_token_id": 2, "sep_token_id": 3, "local_attention": 4}, "mpnet": {},
     "nomic_bert": {"head_dim": 8}, "rembert": {"input_embedding_size": 16, "output_embedding_size": 24}, "roberta": {},
@@ -68,7 +72,7 @@ def model_of(folder: Path, context_length: int = 16, **options: Any) -> Diffusio
 
 
 def batch() -> tuple[torch.Tensor, Canvas]:
-    """Three rows of different lengths, with ids equal to the padding's in the midst of the text."""
+    """Three rows of different lengths with a mask each."""
     torch.manual_seed(1)
     ids = torch.randint(5, 47, (3, 9))
     ids[:, 2] = 4
@@ -295,6 +299,21 @@ def test_a_network_without_a_hook_is_untouched(tmp_path: Path) -> None:
     denoise(model, ids, canvas, canvas.free)
     assert isinstance(model.backbone.network, BertForMaskedLM)
     torch.testing.assert_close(model.backbone.network(ids).logits, network(ids).logits)
+
+
+def test_a_copy_works_like_the_original(tmp_path: Path) -> None:
+    """Averaged weights live in a copy."""
+    model, (ids, canvas) = model_of(saved(random_network("bert"), tmp_path)), batch()
+    assert torch.equal(
+        denoise(copy.deepcopy(model), ids, canvas, canvas.free), denoise(model, ids, canvas, canvas.free)
+    )
+
+
+def test_a_tokenizer_without_a_mask_is_refused(tmp_path: Path) -> None:
+    words = {"[UNK]": 0, "a": 1}
+    backend = Backend(WordLevel(words, unk_token="[UNK]"))
+    with pytest.raises(CheckpointError, match="its tokenizer has no mask token"):
+        load_masked_lm(tmp_path, Tokenizer(backend, {"unk_token": "[UNK]"}))
 
 
 REACTIONS = [

@@ -20,6 +20,8 @@ from textdiff.processes import (
     MatrixProcess,
     UniformProcess,
 )
+from textdiff.processes.matrix import _tables
+from textdiff.processes.numerics import writable_ids, writable_mask
 from textdiff.registry import names
 from textdiff.schedules import CosineSchedule, GeometricSchedule, LinearSchedule, PolynomialSchedule, Schedule
 from textdiff.vocabulary import Vocabulary
@@ -430,6 +432,13 @@ def test_matrix_kinds_are_the_processes_of_that_name() -> None:
             assert torch.allclose(transitions(matrix, s, t)[2:], transitions(same, s, t)[2:], atol=1e-12)
 
 
+def test_mask_share_goes_from_data_to_noise() -> None:
+    process = HybridProcess(VOCABULARY, LinearSchedule(), mask_share=0.3, final_mask_share=1.0)
+    nu = process.nu(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64))
+    assert nu[:, MASK].tolist() == pytest.approx([0.3, 0.65, 1.0])
+    assert nu.sum(-1).tolist() == pytest.approx([1.0] * 3)
+
+
 def test_banded_moves_near_before_far() -> None:
     law = transitions(MATRIX[2], 0.0, 0.25)[2]
     assert law[2] > law[3] > law[4] > law[5] > 0
@@ -437,12 +446,9 @@ def test_banded_moves_near_before_far() -> None:
 
 
 def test_tables_kept_from_inference_serve_training() -> None:
-    vocabulary = Vocabulary(size=9, special_ids=(0,), mask_id=1)
-    process = UniformProcess(vocabulary)
-    x, t = torch.tensor([3, 4]), times(0.5, 2)
+    """A tensor made in inference mode cannot be saved for a backward pass; the ones that are kept must not be such."""
+    vocabulary, device = Vocabulary(size=9, special_ids=(0,), mask_id=1), torch.device("cpu")
     with torch.inference_mode():
-        process.posterior(torch.zeros(2, 9).log_softmax(-1), x, t / 2, t)
-        process.nelbo(torch.zeros(2, 9).log_softmax(-1), x, x, t)
-    logits = torch.zeros(2, 9, requires_grad=True)
-    process.posterior(logits.log_softmax(-1), x, t / 2, t)[:, 3].sum().backward()
-    assert logits.grad is not None
+        kept = [writable_mask(vocabulary, device), writable_ids(vocabulary, device)]
+        kept += _tables(MatrixProcess(vocabulary, steps=2), device)
+    assert not any(table.is_inference() for table in kept)

@@ -14,7 +14,18 @@ from sampling_laws import VOCABULARY, canvas_from, check_all, check_settles
 from textdiff.errors import CheckpointError, ConfigError, DataError
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names, to_config
-from textdiff.sampling import Accept, Renoise, Sampler, TimeGrid, Transition, Warp, preset, preset_for, preset_names
+from textdiff.sampling import (
+    Accept,
+    Event,
+    Renoise,
+    Sampler,
+    TimeGrid,
+    Transition,
+    Warp,
+    preset,
+    preset_for,
+    preset_names,
+)
 from textdiff.sampling.accept import FirstHittingAccept, TopKAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
@@ -214,3 +225,18 @@ def test_remdm_revises_and_ends() -> None:
     )
     assert any((after & ~before).any() for before, after in pairwise(noisy))
     assert (samples.ids != 1).all()
+
+
+@pytest.mark.parametrize("accept", ["top_k", "margin", "entropy"])
+def test_ranked_policies_make_good_what_went_back_to_noise(accept: str) -> None:
+    """The number of noisy tokens follows the schedule, although settled ones are renoised on the way."""
+    left, revised = list[int](), list[torch.Tensor]()
+    sampler = build(Sampler, {"steps": 10, "accept": accept, "renoise": {"name": "remdm_cap", "cap": 0.05}})
+
+    def note(event: Event) -> None:
+        left.append(int(event.noisy.sum()))
+        revised.append(event.noisy)
+
+    sampler.sample(wild_denoiser(VOCABULARY), process_of("absorbing"), canvas_from([[False] * 30], [1]), on_step=note)
+    assert left == [27, 24, 21, 18, 15, 12, 9, 6, 3, 0]
+    assert any((after & ~before).any() for before, after in pairwise(revised))

@@ -133,6 +133,11 @@ def test_words_carry_the_space_before_them(trained: dict[str, Tokenizer], kind: 
     assert not tokenizer.utf8[tokenizer.encode("é")[0]]
 
 
+def test_i1_a_literal_is_cut_like_any_text() -> None:
+    tokenizer = train_tokenizer("byte_bpe", ["a [b] [c]"] * 20, 300)
+    assert tokenizer.pieces[tokenizer.encode("a [MASK]")[1]] == b" ["
+
+
 def test_digits_stand_alone(trained: dict[str, Tokenizer]) -> None:
     pieces = [trained["byte_bpe"].pieces[i] for i in trained["byte_bpe"].encode("in 1849")]
     assert [p.strip() for p in pieces if p.strip().isdigit()] == [b"1", b"8", b"4", b"9"]
@@ -231,6 +236,14 @@ def test_i1_wordpiece_reads_its_own_names_as_text(bert: Tokenizer) -> None:
     assert [bert.pieces[i] for i in ids[:3]] == [b"[", b" mask", b"]"]
 
 
+def test_reserved_rows_of_bert_are_never_written(tmp_path: Path) -> None:
+    """BERT's own tokenizer.json does not list them as special."""
+    backend = Backend(models.WordPiece({token: i for i, token in enumerate(BERT)}, unk_token="[UNK]"))
+    backend.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    backend.save(str(tmp_path / "tokenizer.json"))
+    assert load_tokenizer(tmp_path).vocabulary.special_ids == (0, 1, 2, 3, 4, 5)
+
+
 def test_a_cased_vocabulary_keeps_case(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("[UNK]\n[MASK]\nThe\nthe\n##s\n", encoding="utf-8")
     assert load_tokenizer(tmp_path).encode("The the") == [2, 3]
@@ -260,6 +273,7 @@ def test_i1_a_lattice_cannot_find_special_tokens_in_text(tmp_path: Path) -> None
     ids = tokenizer.encode("the <s>b<mask></s>")
     assert tokenizer.decode(ids) == " the <s>b<mask></s>"
     assert tokenizer.vocabulary.writable()[ids].all()
+    assert tokenizer.decode(tokenizer.encode("<s>" * 3000, start=False)) == "<s>" * 3000
 
 
 def test_truncation_and_padding_of_a_file_are_switched_off(tmp_path: Path) -> None:

@@ -56,10 +56,10 @@ def test_y1_hostile_yaml(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPa
     data, problem = HOSTILE[name]
     path = tmp_path / "recipe.yaml"
     path.write_bytes(data)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match=problem) as caught:
         load_yaml(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert caught.value.exit_code == 3
     assert str(caught.value).startswith(str(path))
     assert len(str(caught.value)) < 300 + len(str(path))
@@ -70,10 +70,10 @@ def test_y1_fifty_megabytes(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_bytes(b"a: 1\n")
     os.truncate(path, 50_000_000)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match="larger than the 1,000,000 bytes"):
         load_yaml(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE.keys() - {"utf_16", "latin_1"}))

@@ -90,14 +90,16 @@ def categorical(weights: Tensor, uniform: Tensor) -> Tensor:
     count = weights.shape[-1]
     padding = -count % _BLOCK
     padded = torch.nn.functional.pad(weights, (0, padding)) if padding else weights
-    blocks = padded.unflatten(-1, (-1, _BLOCK))
+    blocks = padded.reshape(len(weights), (count + padding) // _BLOCK, _BLOCK)
     # Inside a block single precision is exact to 1e-6, and much faster; only sums over all of V lose small weights.
     sums = blocks.sum(-1, dtype=torch.promote_types(weights.dtype, torch.float32)).to(torch.float64).cumsum(-1)
     target = uniform.to(torch.float64).unsqueeze(-1) * sums[:, -1:]
     block = _first_above(sums, target)
     before = torch.where(block > 0, sums.gather(-1, (block - 1).clamp(min=0)), 0.0)
     inside = blocks.gather(-2, block.unsqueeze(-1).expand(-1, 1, _BLOCK)).squeeze(-2)
-    return (block * _BLOCK + _first_above(inside.to(torch.float64).cumsum(-1), (target - before).clamp(min=0))).squeeze(-1)
+    return (block * _BLOCK + _first_above(inside.to(torch.float64).cumsum(-1), (target - before).clamp(min=0))).squeeze(
+        -1
+    )
 
 
 def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:

@@ -33,7 +33,9 @@ def register(base: type, name: str) -> Callable[[type[T]], type[T]]:
     def decorate(cls: type[T]) -> type[T]:
         members = _FAMILIES[base]
         if members.setdefault(name, cls) is not cls:
-            raise ConfigError(f"two {base.__name__} classes are named {name!r}: {members[name].__name__} and {cls.__name__}")
+            raise ConfigError(
+                f"two {base.__name__} classes are named {name!r}: {members[name].__name__} and {cls.__name__}"
+            )
         return cls
 
     return decorate
@@ -149,7 +151,7 @@ def _construct(cls: type[T], values: dict[str, Any], path: str, context: dict[st
             raise ConfigError(f"{_at(_join(path, field.name))}this key of {cls.__name__} is required and missing")
     hints = typing.get_type_hints(cls)
     given = {key: _convert(hints[key], value, _join(path, key), context) for key, value in values.items()}
-    wanted = {f.name for f in dataclasses.fields(cls) if f.metadata.get("context")}
+    wanted = {f.name for f in dataclasses.fields(cls) if f.metadata.get("context")}  # type: ignore[arg-type]
     given |= {key: value for key, value in context.items() if key in wanted}
     try:
         return cls(**given)

@@ -12,6 +12,7 @@ from textdiff.errors import DataError
 
 Unit = Literal["file", "blank_line", "line"]
 
+_UNPACKERS = {".gz": gzip.decompress, ".xz": lzma.decompress}
 _TABLES = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -43,9 +44,9 @@ def load_corpus(paths: Sequence[str | Path], unit: Unit = "file", column: str = 
 
 
 def _read_text(path: Path) -> str:
-    openers = {".gz": gzip.open, ".xz": lzma.open}
     try:
-        data = openers[path.suffix](path).read() if path.suffix in openers else path.read_bytes()
+        data = path.read_bytes()
+        data = _UNPACKERS[path.suffix](data) if path.suffix in _UNPACKERS else data
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from textdiff.data.packing import Ids, PackedCorpus, consecutive_windows
+from textdiff.data.packing import Ids, PackedCorpus, consecutive_windows, keyed_generator
 from textdiff.data.tasks import GapMaker
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
@@ -42,8 +42,7 @@ class TrainingLoader:
         return Canvas(ids, frozen, torch.ones_like(frozen), seeds, hidden)
 
     def _sample(self, number: int) -> tuple[Ids, np.ndarray, bool, int]:
-        key = [self.corpus.seed & (2**64 - 1), 2**63 + number]  # never the key of an epoch
-        generator = np.random.Generator(np.random.Philox(key=key))
+        generator = keyed_generator(self.corpus.seed, 2**63 + number)  # never the key of an epoch
         seed = int(generator.integers(2**63))
         hidden = bool(generator.random() < self.condition_dropout)
         shares = np.array([task.share for task in self.tasks])

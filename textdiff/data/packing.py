@@ -27,10 +27,10 @@ def encode_corpus(texts: Iterable[str], tokenizer: Tokenizer) -> Ids:
         first = iter(tokenizer.encode_many([c[0] for c in chunks]))
         rest = iter(tokenizer.encode_many([chunk for c in chunks for chunk in c[1:]], start=False))
         for document in chunks:
-            ids = [tokenizer.prefix_ids, next(first), *islice(rest, len(document) - 1)]
+            rows = [tokenizer.prefix_ids, next(first), *islice(rest, len(document) - 1)]
             if tokenizer.suffix_ids != tokenizer.prefix_ids:  # else the next document's prefix ends this one
-                ids.append(tokenizer.suffix_ids)
-            parts += [np.asarray(part, dtype=np.int32) for part in ids]
+                rows.append(tokenizer.suffix_ids)
+            parts += [np.asarray(row, dtype=np.int32) for row in rows]
     parts.append(np.asarray(tokenizer.suffix_ids, dtype=np.int32))
     ids = np.concatenate(parts)
     if len(ids) < 2:
@@ -87,5 +87,12 @@ def consecutive_windows(ids: Ids, length: int) -> list[Ids]:
 @lru_cache(maxsize=4)
 def _epoch(seed: int, epoch: int, windows: int, spare: int) -> tuple[int, npt.NDArray[np.int64]]:
     """Where the first window of an epoch begins, and the order of its windows."""
-    generator = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch]))
+    generator = keyed_generator(seed, epoch)
     return int(generator.integers(spare + 1)), generator.permutation(windows)
+
+
+def keyed_generator(seed: int, number: int) -> np.random.Generator:
+    """The generator that belongs to (seed, number)."""
+    # An explicit dtype: numpy makes floats of integers that need all 64 bits, and different keys fall together.
+    key = np.array([seed & (2**64 - 1), number], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))

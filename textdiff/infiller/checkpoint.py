@@ -9,9 +9,9 @@ from typing import Any
 
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.files import MANIFEST, atomic_folder, dump_yaml, read_json, require_intact, write_json
+from textdiff.infiller.samplers import DefaultSamplers
 from textdiff.model import DiffusionConfig, DiffusionModel
 from textdiff.registry import build, to_config
-from textdiff.sampling import Sampler
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -20,7 +20,7 @@ class Checkpoint:
     """What a checkpoint folder holds.
 
     Attributes:
-        model, tokenizer, sampler: the parts.
+        model, tokenizer, samplers: the parts.
         recipe: the resolved recipe as plain data, or None.
         metrics: scores as plain data, or None.
         card: the text of README.md, the model card.
@@ -28,7 +28,7 @@ class Checkpoint:
 
     model: DiffusionModel
     tokenizer: Tokenizer
-    sampler: Sampler
+    samplers: DefaultSamplers
     recipe: Mapping[str, Any] | None = None
     metrics: Mapping[str, Any] | None = None
     card: str = ""
@@ -38,7 +38,7 @@ class Checkpoint:
         with atomic_folder(folder) as staging:
             self.model.save_pretrained(staging)
             self.tokenizer.save(staging)
-            write_json(staging / "sampler.json", to_config(self.sampler))
+            write_json(staging / "sampler.json", to_config(self.samplers))
             if self.recipe is not None:
                 (staging / "recipe.yaml").write_text(dump_yaml(self.recipe), encoding="utf8")
             if self.metrics is not None:
@@ -58,12 +58,12 @@ class Checkpoint:
         if tokenizer.vocabulary != model.vocabulary:
             raise CheckpointError(f"the tokenizer in {folder} does not fit its model: their vocabularies differ")
         try:
-            sampler = build(Sampler, read_json(folder / "sampler.json"), "sampler.json")
+            samplers = build(DefaultSamplers, read_json(folder / "sampler.json"), "sampler.json")
         except ConfigError as error:
             raise CheckpointError(f"{folder}: {error}") from None
         metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else None
         card = (folder / "README.md").read_text(encoding="utf8") if (folder / "README.md").exists() else ""
-        return Checkpoint(model, tokenizer, sampler, None, metrics, card)
+        return Checkpoint(model, tokenizer, samplers, None, metrics, card)
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -72,4 +72,3 @@ def is_checkpoint(folder: Path) -> bool:
         return True
     config = folder / "config.json"
     return config.exists() and read_json(config).get("model_type") == DiffusionConfig.model_type
-

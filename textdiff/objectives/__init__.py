@@ -2,7 +2,7 @@
 
 from textdiff.objectives.base import LossReport, Objective
 from textdiff.objectives.cross_entropy import CrossEntropyObjective
-from textdiff.objectives.estimators import CountForm, Corruption, Estimator, TimeForm, estimator_for, stratified
+from textdiff.objectives.estimators import Corruption, CountForm, Estimator, TimeForm, estimator_for, stratified
 from textdiff.objectives.nelbo import NelboObjective
 
 __all__ = [

@@ -16,7 +16,7 @@ from textdiff.text.canvas import Canvas
 @register(Objective, "cross_entropy")
 @dataclass(frozen=True)
 class CrossEntropyObjective(Objective):
-    """-log p(x_0 | x_t) at every corrupted position, all noise levels alike: much less variance than the bound.
+    """-log p(x_0 | x_t) at every scored position, all alike: much less variance than the bound.
 
     Scaled by free / corrupted positions of the batch's expectation, so that its size does not depend on the noise.
     Source: D3PM's auxiliary loss, arXiv 2107.03006, equation 5; MaskGIT, arXiv 2202.04200.

@@ -24,7 +24,7 @@ class Corruption:
         x_t: Long [B, L]; frozen positions are untouched.
         t: float64 [B].
         where: Bool [B, L], the N positions whose nats are not identically zero: only they need logits.
-        weight: float64 [B], what a row's cross-entropy counts for in the bound (count form), or 1.
+        weight: float64 [B], what a row counts for in the bound.
     """
 
     x_t: Tensor
@@ -77,20 +77,25 @@ class CountForm(Estimator):
 
 @dataclass(frozen=True)
 class TimeForm(Estimator):
-    """Any process: t = level, the integrand of the bound at t, and what the ends of time add."""
+    """Any process: the integrand of the bound at t, and what the ends of time add.
+
+    t = level^2, with weight 2 * level. With t = level the estimate of uniform noise has no finite variance: a token that
+    was hit by time t costs about 1 / t, with probability t.
+    """
 
     process: ForwardProcess
 
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
         free = canvas.free
-        noisy = self.process.sample(canvas.ids, level[:, None], draws)
+        t = level**2
+        noisy = self.process.sample(canvas.ids, t[:, None], draws)
         x_t = torch.where(free, noisy, canvas.ids)
-        return Corruption(x_t, level, self.process.scored(x_t, free), torch.ones_like(level))
+        return Corruption(x_t, t, self.process.scored(x_t, free), 2 * level)
 
     def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
         x_0, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
-        times = corruption.t[corruption.row]
-        return self.process.nelbo(log_p_x0, x_0, x_t, times) + self.process.boundary_nats(x_0)
+        times, weight = corruption.t[corruption.row], corruption.weight[corruption.row]
+        return self.process.nelbo(log_p_x0, x_0, x_t, times) * weight + self.process.boundary_nats(x_0)
 
 
 def estimator_for(process: ForwardProcess) -> Estimator:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from textdiff.backbones import BackboneConfig, DiTConfig
 from textdiff.data import GapMaker, WholeTask
 from textdiff.errors import ConfigError
+from textdiff.infiller import DefaultSamplers
 from textdiff.objectives import CrossEntropyObjective, Objective
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build
-from textdiff.sampling import Sampler
 from textdiff.training import TrainingConfig
 from textdiff.vocabulary import Vocabulary
 
@@ -70,22 +70,22 @@ class Recipe:
         tasks: what is given and what is free in a sample.
         condition_dropout: how often all that is given is hidden, so that guidance is possible later.
         training: how long, how fast.
-        sampler: the default sampler of the model; by default one that fits the process.
+        samplers: how the model fills and writes where nothing else is asked; by default what suits the process.
     """
 
     data: DataConfig
     description: str = ""
     seed: int = 0
     context_length: int = 256
-    tokenizer: TokenizerConfig = TokenizerConfig()
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     process: str | dict[str, Any] = "absorbing"
-    backbone: BackboneConfig = DiTConfig()
+    backbone: BackboneConfig = field(default_factory=DiTConfig)
     prediction: Literal["leave_one_out", "posterior"] = "leave_one_out"
     objective: Objective = field(default_factory=CrossEntropyObjective)
     tasks: tuple[GapMaker, ...] = (WholeTask(),)
     condition_dropout: float = 0.0
-    training: TrainingConfig = TrainingConfig()
-    sampler: Sampler | None = None
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    samplers: DefaultSamplers | None = None
 
     def __post_init__(self) -> None:
         if self.context_length < 2:

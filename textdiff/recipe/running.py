@@ -6,26 +6,29 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import textdiff
 from textdiff.data import PackedCorpus, TrainingLoader, encode_corpus, evaluation_batches, load_corpus
 from textdiff.data.packing import Ids, chunks_of
 from textdiff.errors import ConfigError, DataError
+from textdiff.evaluation import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.files import dump_yaml, load_yaml
-from textdiff.infiller.checkpoint import Checkpoint
+from textdiff.infiller import Checkpoint, DefaultSamplers
+from textdiff.metrics import Score, signature
 from textdiff.model import DiffusionModel
+from textdiff.recipe.card import model_card
 from textdiff.recipe.recipe import Recipe
-from textdiff.registry import to_config
-from textdiff.sampling import preset, preset_for
+from textdiff.registry import name_of, to_config
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 from textdiff.training import TrainingJob, state_folders, train
 
 # What may change between a run and its continuation.
-_FREE_TO_CHANGE = {"description", "sampler"}
+_FREE_TO_CHANGE = {"description", "samplers"}
 _FREE_IN_TRAINING = {
     "max_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "decay_share", "eval_steps", "save_steps",
     "logging_steps", "eval_windows", "save_total_limit", "max_skipped_steps", "ema_decay",
@@ -141,10 +144,11 @@ def run_recipe(
     run = PreparedRun(recipe, folder, start)
     loader, model, fingerprint = run.loader(), run.model(), run.fingerprint()
     output.mkdir(parents=True, exist_ok=True)
-    (output / "recipe.yaml").write_text(dump_yaml(to_config(recipe)), encoding="utf8")
-    sampler = recipe.sampler or preset(preset_for(model.process))
-    result = Checkpoint(model, run.tokenizer, sampler, to_config(recipe))
-    train(
+    plain = to_config(recipe)
+    (output / "recipe.yaml").write_text(dump_yaml(plain), encoding="utf8")
+    result = Checkpoint(model, run.tokenizer, recipe.samplers or DefaultSamplers.of(model.process), plain)
+    held_out = len(run.validation_ids) > 1
+    progress = train(
         TrainingJob(
             model=model,
             loader=loader,
@@ -152,13 +156,38 @@ def run_recipe(
             config=recipe.training,
             output=output,
             seed=recipe.seed,
-            validation=run.validation if len(run.validation_ids) > 1 else None,
+            validation=run.validation if held_out else None,
             save_model=lambda: result.save(output / "model"),
             fingerprint=fingerprint,
         ),
         state,
     )
+    scores = _final_scores(run, model) if held_out else []
+    card = model_card(model, run.tokenizer, plain, scores, progress.step, progress.tokens, progress.seconds)
+    result = replace(result, metrics={"scores": [asdict(score) for score in scores]}, card=card)
+    result.save(output / "model")
     return result
+
+
+def _final_scores(run: PreparedRun, model: DiffusionModel) -> list[Score]:
+    """All of the held-out text under the finished model, and what counting would reach on it."""
+    model.eval()
+    text = run.tokenizer.decode(run.validation_ids.tolist())
+    scored = ScoredText(run.validation_ids, len(text.encode()), len(text.split()))
+    sign = signature(
+        {
+            "process": name_of(model.process),
+            "data": f"{hashlib.sha256(text.encode()).hexdigest()[:12]}",
+            "context": model.config.context_length,
+            "packing": "consecutive",
+            "windows": "all",
+            "repeats": 1,
+            "seed": run.recipe.seed,
+            "version": textdiff.__version__,
+        }
+    )
+    found = measure_nelbo(model, run.tokenizer, scored, repeats=1, max_windows=None, seed=run.recipe.seed)
+    return [*likelihood_scores(found, scored, run.tokenizer, sign), *entropy_scores(scored, run.tokenizer, sign)]
 
 
 def _state(recipe: Recipe, output: Path, resume: str) -> Path | None:
@@ -167,7 +196,9 @@ def _state(recipe: Recipe, output: Path, resume: str) -> Path | None:
         raise ConfigError(f"{output} is a file; --output needs a folder")
     if resume not in ("auto", "never"):
         if not (Path(resume) / "state.json").exists():
-            raise ConfigError(f"{resume} holds no state of a run; --resume takes auto, never or a folder such as state/step-00000500")
+            raise ConfigError(
+                f"{resume} holds no state of a run; --resume takes auto, never or a folder such as state/step-00000500"
+            )
         return Path(resume)
     states = state_folders(output)
     if not states:

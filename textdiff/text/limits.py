@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from textdiff.errors import DataError
+from textdiff.text.canvas import Canvas
 from textdiff.text.layout import Layout, Slot
 from textdiff.text.tokenizer import Tokenizer
 
@@ -133,3 +134,12 @@ def _pad(bounds: list[list[tuple[int, int]]]) -> tuple[Tensor, Tensor]:
     padded = [row + [(0, 0)] * (groups - len(row)) for row in bounds]
     both = torch.tensor(padded, dtype=torch.long).reshape(len(bounds), groups, 2)
     return both[..., 0], both[..., 1]
+
+
+def free_limits(canvas: Canvas, tokenizer: Tokenizer) -> Limits:
+    """The limits of free text: every free position holds a piece of text, no filler."""
+    pieces = _Pieces.of(tokenizer)
+    none = torch.full(canvas.shape, -1, dtype=torch.long)
+    bounds = torch.zeros(canvas.shape[0], 1, dtype=torch.long)
+    table = torch.stack([torch.ones_like(pieces.text), pieces.text])
+    return Limits(table, canvas.free.long(), torch.zeros_like(table), none, bounds, bounds)

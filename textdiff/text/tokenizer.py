@@ -84,15 +84,16 @@ class Tokenizer:
         ]
 
     def _encode_literals(self, text: str, start: bool) -> list[int]:
-        """Encodes a text in which the model itself found a special token's name, by cutting that name in two."""
+        """Encodes a text in which the model itself found names of special tokens, by cutting those names in two."""
         encoding = (self.backend if start else self._inner_backend).encode(text, add_special_tokens=False)
-        hit = next((k for k, i in enumerate(encoding.ids) if i in self._forbidden), None)
-        if hit is None:
-            return list(encoding.ids)
-        begin, end = encoding.offsets[hit]
-        if end - begin < 2:
-            raise DataError(f"the tokenizer has no way to write {text[begin:end]!r} as text")
-        return self.encode(text[: begin + 1], start) + self.encode(text[begin + 1 :], start=False)
+        cuts = [0]
+        for token, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token in self._forbidden:
+                if end - begin < 2:
+                    raise DataError(f"the tokenizer has no way to write {text[begin:end]!r} as text")
+                cuts.append(begin + 1)
+        parts = [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+        return self.encode(parts[0], start) + [i for ids in self.encode_many(parts[1:], start=False) for i in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids, special ids and fillers dropped; bytes that are not UTF-8 become U+FFFD."""

@@ -29,20 +29,23 @@ class RunLog:
         self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._progress.add_task("training", total=max_steps, completed=start, news="")
         self._began = time.monotonic()
+        self._news = ""
 
     def __enter__(self) -> RunLog:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._progress.stop()
         if self._file is not None:
             self._file.close()
 
     def step(self, step: int, news: str | None = None) -> None:
         """Moves the bar."""
-        fields = {} if news is None else {"news": news}
-        self._progress.update(self._task, completed=step, **fields)
+        self._news = self._news if news is None else news
+        self._progress.update(self._task, completed=step, news=self._news)
 
     def record(self, kind: str, **values: Any) -> None:
         """Writes one line of the log."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def train(job: TrainingJob, resume: Path | None = None) -> Progress:
 def has_bf16_units() -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
@@ -82,9 +83,9 @@ class _Trainer:
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
         bf16 = has_bf16_units() if job.config.bf16 is None else job.config.bf16
-        self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
+        self.accelerator = Accelerator()
         self.optimizers = make_optimizers(job.model, job.config)
-        prepared = self.accelerator.prepare(TrainingStep(job.model, job.objective), *self.optimizers)
+        prepared = self.accelerator.prepare(TrainingStep(job.model, job.objective, bf16), *self.optimizers)
         self.step_module = prepared[0]
         self.average = ExponentialMovingAverage(job.model)
         self.state = RunState(job.model, self.average, self.optimizers, job.fingerprint or {})
@@ -114,6 +115,7 @@ class _Trainer:
     def _step(self, progress: Progress, log: RunLog) -> Progress:
         """One optimizer step: all parts of the global batch, their gradients added up."""
         config = self.job.config
+        began = time.monotonic()
         self.step_module.train()
         rate = config.learning_rate_at(progress.step)
         set_learning_rate(self.optimizers, rate)
@@ -135,7 +137,12 @@ class _Trainer:
             news = f"loss {loss:.3f}  nelbo {nelbo:.3f} nats/token"
             log.record("step", step=done, loss=loss, nelbo=nelbo, learning_rate=rate, grad_norm=norm, tokens=tokens)
         log.step(done, news)
-        return replace(progress, step=done, tokens=progress.tokens + tokens, skipped=progress.skipped + (not finite))
+        return Progress(
+            step=done,
+            tokens=progress.tokens + tokens,
+            skipped=progress.skipped + (not finite),
+            seconds=progress.seconds + time.monotonic() - began,
+        )
 
     def _batches(self, step: int) -> tuple[list[Canvas], list[torch.Tensor]]:
         """This process's parts of global batch `step`, and their noise levels."""
@@ -177,7 +184,7 @@ class _Trainer:
             states = state_folders(self.job.output)
             good = f"the last good state is {states[-1]}" if states else "no state had been saved yet"
             raise NonFiniteError(
-                f"{self.failures} steps in a row had a gradient that is not finite, the last at step {progress.step + 1}; "
+                f"{self.failures} steps in a row, up to step {progress.step + 1}, had a gradient that is not finite; "
                 f"{good}. Lower the learning rate."
             )
 
@@ -193,7 +200,8 @@ class _Trainer:
             canvases = (c.to(self.accelerator.device) for c in self.job.validation(self.job.config.eval_windows))
             found = estimate_nelbo(self.job.model.denoise, self.job.model.process, canvases, seed=_EVALUATION_SEED)
         log.record("evaluation", step=progress.step, nelbo=found.nats_per_token, standard_error=found.standard_error)
-        log.say(f"step {progress.step}: held-out nelbo {found.nats_per_token:.4f} ± {found.standard_error:.4f} nats/token")
+        score = f"{found.nats_per_token:.4f} ± {found.standard_error:.4f} nats/token"
+        log.say(f"step {progress.step}: held-out nelbo {score}")
         return found
 
     def _save(self, progress: Progress) -> None:
@@ -201,4 +209,3 @@ class _Trainer:
             self.state.save(self.job.output / "state" / f"step-{progress.step:08d}", progress)
             prune(self.job.output, self.job.config.save_total_limit)
         self.accelerator.wait_for_everyone()
-

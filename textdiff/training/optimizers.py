@@ -10,9 +10,9 @@ from textdiff.training.config import TrainingConfig
 
 
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
-    """AdamW, fused; with `optim: muon` the matrices inside the blocks go to Muon (arXiv 2502.16982, matched to AdamW's rate).
+    """AdamW, fused; with `optim: muon` the matrices inside the blocks go to Muon. Embeddings and vectors are not decayed.
 
-    Embeddings and vectors are not decayed.
+    Source: Muon with AdamW's update size, arXiv 2502.16982.
     """
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]

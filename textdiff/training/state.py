@@ -28,11 +28,13 @@ class Progress:
         step: optimizer steps done; the position in the data follows from it.
         tokens: free tokens seen.
         skipped: steps whose gradient was not finite.
+        seconds: spent in training, over all parts of an interrupted run.
     """
 
     step: int = 0
     tokens: int = 0
     skipped: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

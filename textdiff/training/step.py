@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from textdiff.draws import Draws
@@ -11,13 +12,18 @@ from textdiff.text.canvas import Canvas
 
 
 class TrainingStep(nn.Module):
-    """The model under its objective. Gradients are synchronised by whatever wraps this module."""
+    """The model under its objective. Gradients are synchronised by whatever wraps this module.
 
-    def __init__(self, model: DiffusionModel, objective: Objective) -> None:
+    Autocast is ours and not Accelerate's, whose precision is fixed for all of a process's life by the first run in it.
+    """
+
+    def __init__(self, model: DiffusionModel, objective: Objective, bf16: bool) -> None:
         super().__init__()
+        self.bf16 = bf16
         self.model = model
         self.objective = objective
 
     def forward(self, canvas: Canvas, level: Tensor) -> LossReport:
         """One estimate; the noise of each row comes from its own seed."""
-        return self.objective(self.model.denoise, self.model.process, canvas, level, Draws.seeded(canvas.seeds))
+        with torch.autocast(canvas.ids.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            return self.objective(self.model.denoise, self.model.process, canvas, level, Draws.seeded(canvas.seeds))

@@ -1,0 +1,125 @@
+"""Recipes: strict, overridable, and every one that is shipped builds and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from textdiff.backbones import DiTConfig
+from textdiff.errors import ConfigError, DataError
+from textdiff.infiller import load
+from textdiff.processes import UniformProcess
+from textdiff.recipe import Recipe, apply_override, load_recipe, run_recipe
+from textdiff.registry import build, to_config
+from textdiff.training import state_folders
+from textdiff.vocabulary import Vocabulary
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+GARDEN = str(ROOT / "data" / "corpus" / "garden.txt")
+QUICK = [
+    f"data.train={GARDEN}",
+    "data.validation=[]",
+    "context_length=32",
+    "training.max_steps=2",
+    "training.per_device_train_batch_size=2",
+    "training.eval_steps=1",
+    "training.save_steps=1",
+    "training.eval_windows=2",
+]
+
+
+def small(path: Path) -> list[str]:
+    vocabulary = 300 if "vocab_size: 8192" in path.read_text() else 100
+    return [*QUICK, f"tokenizer.vocab_size={vocabulary}"]
+
+
+@pytest.fixture
+def garden(tmp_path: Path) -> Path:
+    """A short text, so that the last evaluation is quick."""
+    path = tmp_path / "garden.txt"
+    path.write_text(Path(GARDEN).read_text(encoding="utf8")[:4000], encoding="utf8")
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_builds_and_runs_two_steps(path: Path, tmp_path: Path, garden: Path) -> None:
+    recipe = load_recipe(path, [*small(path), f"data.train={garden}"])
+    run_recipe(recipe, path.parent, tmp_path / "run")
+    model = load(tmp_path / "run")
+    assert model.infill("It was [MASK: 3 tokens] then.").document.startswith("It was ")
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "bits_per_byte" in card and "bigram_entropy" in card
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_survives_the_round_trip(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert build(Recipe, to_config(recipe)) == recipe
+
+
+def test_uniform_noise_needs_one_override() -> None:
+    recipe = load_recipe(ROOT / "recipes" / "shakespeare.yaml", ["process.name=uniform"])
+    vocabulary = Vocabulary(6, (0,), mask_id=1)
+    process = recipe.make_process(vocabulary)
+    assert isinstance(process, UniformProcess)
+    assert isinstance(recipe.backbone, DiTConfig)
+    assert recipe.backbone.resolved(process.needs_time).time_embedding == "sinusoidal"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.max_step=5", r"training\.max_step: unknown key\. Did you mean 'max_steps'\?"),
+        ("training.max_steps=many", r"training\.max_steps: .* got 'many'"),
+        ("process.name=absorbin", r"no ForwardProcess is named 'absorbin'\. Did you mean 'absorbing'\?"),
+        ("training.learning_rate=-1", r"training: learning_rate must be above 0, got -1"),
+        ("context_length=1", "context_length must be at least 2, got 1"),
+        ("tasks=[]", "tasks must name at least one task"),
+        ("seed.deep=1", r"--set seed\.deep: seed is 1, which has no keys"),
+        ("nothing", "--set expects key=value"),
+    ],
+)
+def test_wrong_overrides_say_what_is_wrong(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(ROOT / "recipes" / "shakespeare.yaml", [override])
+
+
+def test_y1_numbers_in_scientific_notation_are_numbers() -> None:
+    values: dict[str, object] = {"training": {}}
+    apply_override(values, "training.learning_rate=1e-4")
+    assert values == {"training": {"learning_rate": 1e-4}}
+
+
+def test_another_component_drops_the_options_of_the_old_one() -> None:
+    values: dict[str, object] = {"process": {"name": "hybrid", "mask_share": 0.5}}
+    apply_override(values, "process.name=uniform")
+    assert values == {"process": {"name": "uniform"}}
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    path = RECIPES[0]
+    recipe = load_recipe(path, [*small(path), "data.train=nowhere.txt"])
+    with pytest.raises(DataError, match=r"nowhere\.txt was not found \(looked for nowhere\.txt, .*recipes/nowhere\.txt"):
+        run_recipe(recipe, path.parent, tmp_path / "run")
+
+
+def test_c6_c9_the_folder_of_another_run_is_refused(tmp_path: Path, garden: Path) -> None:
+    path = ROOT / "recipes" / "shakespeare.yaml"
+    overrides = [*small(path), f"data.train={garden}", "backbone.hidden_size=16", "backbone.num_hidden_layers=1"]
+    run_recipe(load_recipe(path, overrides), path.parent, tmp_path / "run")
+    states = state_folders(tmp_path / "run")
+    other = load_recipe(path, [*overrides, "seed=9"])
+    with pytest.raises(ConfigError, match="holds a run of another recipe: seed differ"):
+        run_recipe(other, path.parent, tmp_path / "run")
+    with pytest.raises(ConfigError, match="already holds a run"):
+        run_recipe(load_recipe(path, overrides), path.parent, tmp_path / "run", resume="never")
+    with pytest.raises(ConfigError, match="holds no state of a run"):
+        run_recipe(load_recipe(path, overrides), path.parent, tmp_path / "run", resume=str(tmp_path))
+    assert state_folders(tmp_path / "run") == states
+    run_recipe(load_recipe(path, [*overrides, "training.max_steps=3"]), path.parent, tmp_path / "run")
+    assert state_folders(tmp_path / "run")[-1].name == "step-00000003"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is a file"):
+        run_recipe(other, path.parent, tmp_path / "file")

@@ -1,0 +1,199 @@
+"""The training loop: resumable to the bit, the same however the batch is split, and never poisoned by a bad batch."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from textdiff.backbones import DiTConfig
+from textdiff.data import GapsTask, PackedCorpus, TrainingLoader, WholeTask
+from textdiff.errors import CheckpointError, ConfigError, NonFiniteError
+from textdiff.model import DiffusionModel
+from textdiff.objectives import CrossEntropyObjective
+from textdiff.processes import AbsorbingProcess
+from textdiff.training import Progress, TrainingConfig, TrainingJob, state_folders, train
+from textdiff.training.ema import ExponentialMovingAverage
+from textdiff.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(size=12, special_ids=(0, 1, 2), mask_id=1, pad_id=0, filler_id=3)
+SMALL = TrainingConfig(
+    max_steps=6,
+    per_device_train_batch_size=8,
+    learning_rate=1e-2,
+    warmup_steps=2,
+    optim="muon",
+    bf16=False,
+    eval_steps=100,
+    save_steps=3,
+    logging_steps=1,
+)
+
+
+def job(output: Path, config: TrainingConfig = SMALL) -> TrainingJob:
+    torch.manual_seed(0)
+    backbone = DiTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, dropout=0.0)
+    model = DiffusionModel.of(backbone, AbsorbingProcess(VOCABULARY), 16)
+    ids = np.random.default_rng(0).integers(4, 12, 2000).astype(np.int32)
+    loader = TrainingLoader(PackedCorpus(ids, 16, seed=1), VOCABULARY, (WholeTask(), GapsTask(max_room=4)))
+    output.mkdir(parents=True, exist_ok=True)
+    return TrainingJob(model, loader, CrossEntropyObjective(), config, output, seed=3, fingerprint={"kind": "test"})
+
+
+def weights(job: TrainingJob) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in job.model.named_parameters()}
+
+
+def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+def test_c10_resuming_gives_the_weights_of_the_uninterrupted_run(tmp_path: Path) -> None:
+    whole = job(tmp_path / "whole")
+    train(whole)
+    first = job(tmp_path / "parts", replace(SMALL, max_steps=3, lr_scheduler_type="constant"))
+    plain = job(tmp_path / "plain", replace(SMALL, lr_scheduler_type="constant"))
+    train(plain)
+    train(first)
+    rest = job(tmp_path / "parts", replace(SMALL, lr_scheduler_type="constant"))
+    done = train(rest, state_folders(tmp_path / "parts")[-1])
+    assert done.step == 6
+    assert_same(weights(plain), weights(rest))
+    assert any(not torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(rest).values(), strict=True))
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
+    first = job(tmp_path)
+    train(first)
+    again = job(tmp_path)
+    assert train(again, state_folders(tmp_path)[-1]).step == 6
+    assert_same(weights(first), weights(again))
+
+
+def test_accumulated_parts_are_the_whole_batch(tmp_path: Path) -> None:
+    """AdamW with a large epsilon: the sign-like updates of others blow rounding errors up."""
+    config = replace(SMALL, optim="adamw", adam_epsilon=1e-2)
+    whole = job(tmp_path / "a", config)
+    parts = job(tmp_path / "b", replace(config, per_device_train_batch_size=2, gradient_accumulation_steps=4))
+    train(whole)
+    train(parts)
+    for (name, a), b in zip(weights(whole).items(), weights(parts).values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_log_has_every_step(tmp_path: Path) -> None:
+    train(job(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["event"] == "step"] == [1, 2, 3, 4, 5, 6]
+    assert all(math.isfinite(line["loss"]) and line["tokens"] > 0 for line in lines)
+
+
+def test_old_states_are_pruned_and_new_ones_verified(tmp_path: Path) -> None:
+    train(job(tmp_path, replace(SMALL, save_steps=1, save_total_limit=2)))
+    assert [f.name for f in state_folders(tmp_path)] == ["step-00000005", "step-00000006"]
+    assert not list((tmp_path / "state").glob(".*"))
+
+
+def test_c9_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
+    train(job(tmp_path))
+    other = replace(job(tmp_path), fingerprint={"kind": "other"})
+    with pytest.raises(CheckpointError, match=r"belongs to another run: it has \{'kind': 'test'\}"):
+        train(other, state_folders(tmp_path)[-1])
+
+
+def test_c7_a_damaged_state_is_refused(tmp_path: Path) -> None:
+    train(job(tmp_path))
+    folder = state_folders(tmp_path)[-1]
+    path = folder / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        train(job(tmp_path), folder)
+
+
+class Poisoned(nn.Module):
+    """A backbone that gives NaN on some calls."""
+
+    def __init__(self, inner: nn.Module, bad: set[int]) -> None:
+        super().__init__()
+        self.inner, self.bad, self.calls = inner, bad, 0
+
+    def forward(self, *args: Tensor) -> Tensor:
+        self.calls += 1
+        return self.inner(*args) * (math.nan if self.calls in self.bad else 1.0)
+
+
+def poisoned(output: Path, bad: set[int], limit: int) -> TrainingJob:
+    made = job(output, replace(SMALL, max_skipped_steps=limit))
+    made.model.backbone = Poisoned(made.model.backbone, bad)  # type: ignore[assignment]
+    return made
+
+
+def test_t1_a_step_that_is_not_finite_is_skipped(tmp_path: Path) -> None:
+    made = poisoned(tmp_path, {2, 4}, limit=2)
+    done = train(made)
+    assert done.skipped == 2 and done.step == 6
+    assert all(torch.isfinite(p).all() for p in made.model.parameters())
+    events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert events.count("skipped") == 2
+
+
+def test_t1_too_many_in_a_row_end_the_run_and_name_the_last_good_state(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"2 steps in a row, up to step 5, .* last good state is .*step-00000003"):
+        train(poisoned(tmp_path, {4, 5}, limit=2))
+    assert NonFiniteError.exit_code == 7
+
+
+def test_the_average_follows_the_weights() -> None:
+    layer = nn.Linear(2, 1)
+    average = ExponentialMovingAverage(layer)
+    start = layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.add_(1.0)
+    average.update(0.75)
+    torch.testing.assert_close(average.tensors()["weight"], start + 0.25)
+    with average.swapped_in():
+        torch.testing.assert_close(layer.weight.detach(), start + 0.25)
+    torch.testing.assert_close(layer.weight.detach(), start + 1)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "warmup_stable_decay"])
+def test_the_learning_rate_rises_and_falls(kind: str) -> None:
+    config = TrainingConfig(max_steps=100, warmup_steps=10, learning_rate=1.0, lr_scheduler_type=kind)  # type: ignore[arg-type]
+    rates = [config.learning_rate_at(step) for step in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert max(rates) == pytest.approx(1.0) and 0 < rates[-1] < 0.06
+    assert all(a >= b - 1e-12 for a, b in zip(rates[10:], rates[11:], strict=False))
+    if kind == "warmup_stable_decay":
+        assert rates[81] == 1.0 and rates[90] == pytest.approx(10 / 90 / 0.2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("max_steps", 0, "max_steps must be at least 1, got 0"),
+        ("learning_rate", 0.0, "learning_rate must be above 0"),
+        ("adam_beta2", 1.0, "adam_beta2 must be at least 0 and below 1"),
+        ("warmup_steps", -1, "warmup_steps must not be negative"),
+    ],
+)
+def test_options_are_checked(key: str, value: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(SMALL, **{key: value})
+
+
+def test_progress_counts_free_tokens(tmp_path: Path) -> None:
+    made = job(tmp_path)
+    done = train(made)
+    expected = sum(int(made.loader.batch(step * 8, 8).free.sum()) for step in range(6))
+    assert done == replace(Progress(step=6, tokens=expected), seconds=done.seconds)
+    assert done.seconds > 0

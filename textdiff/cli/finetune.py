@@ -1,0 +1,43 @@
+"""`textdiff finetune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textdiff.cli.loading import hush
+from textdiff.cli.options import Data, Model, Settings
+from textdiff.cli.train import announce, resumable
+
+EXAMPLES = r"""Examples:
+  textdiff finetune --data my/*.txt --output runs/mine
+  textdiff finetune -m runs/mine --data more.jsonl --output runs/more --set data.column=body
+  textdiff finetune --data my.txt --output runs/mine --set training.max_steps=300 training.learning_rate=1e-4
+"""
+
+
+def finetune(
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("--output", metavar="DIR", help="The run's folder; the model will be in DIR/model.")
+    ],
+    model: Model = "default",
+    settings: Settings = None,
+) -> None:
+    """Teach a model the language of your texts; prints the new model's folder.
+
+    Vocabulary, noise and network are those of MODEL. The number of steps follows the size of the texts.
+    A run that was stopped goes on from its last saved state when it is started again.
+    """
+    hush()
+    from textdiff.infiller import open_checkpoint
+    from textdiff.recipe import run_recipe
+    from textdiff.recipe.finetuning import finetuning_recipe
+
+    start = open_checkpoint(model)
+    recipe = finetuning_recipe(start, model, [str(file) for file in data], settings or ())
+    with resumable(output):
+        run_recipe(recipe, Path(), output, start=start)
+    announce(output)

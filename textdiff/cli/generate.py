@@ -1,0 +1,107 @@
+"""`textdiff generate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from textdiff.cli.documents import read_input
+from textdiff.cli.loading import load_infiller
+from textdiff.cli.options import (
+    AsJson,
+    Model,
+    SamplerName,
+    Seed,
+    Steps,
+    Temperature,
+    TopK,
+    TopP,
+    Watch,
+    WatchDelay,
+    sampling,
+)
+from textdiff.cli.output import is_terminal, put, put_json, shows_colours
+from textdiff.cli.visible import painted, visible
+from textdiff.errors import DataError
+
+if TYPE_CHECKING:
+    from textdiff.infiller import GenerateResult
+
+EXAMPLES = r"""Examples:
+  textdiff generate
+  textdiff generate "It was a dark night" --watch
+  textdiff generate "Dear Margaret," -n 3 --max-new-tokens 40 --seed 7
+  textdiff generate - --sampler remdm --json < prompt.txt
+"""
+
+
+def generate(
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="[PROMPT|-]", help="Text to go on from; - reads standard input as it is.")
+    ] = None,
+    model: Model = "default",
+    n: Annotated[int, typer.Option("-n", min=1, max=10_000, metavar="N", help="How many samples.")] = 1,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option("--max-new-tokens", min=1, metavar="N", help="Tokens to write; 128 or what the context holds."),
+    ] = None,
+    steps: Steps = None,
+    sampler: SamplerName = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = 0,
+    watch: Watch = False,
+    watch_delay: WatchDelay = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Write text from nothing, or go on from a prompt.
+
+    Each sample is printed with its prompt and a line end; several are parted by a line that says ---.
+    """
+    options = sampling(steps, sampler, temperature, top_k, top_p)
+    options |= {"n": n, "max_new_tokens": max_new_tokens, "seed": seed}
+    text = _text(prompt)
+    infiller = load_infiller(model)
+    if watch:
+        from textdiff.cli.watch import watch_samples
+
+        with watch_samples(infiller.tokenizer, watch_delay) as on_progress:
+            result = infiller.generate(text, on_progress=on_progress, **options)
+    else:
+        result = infiller.generate(text, **options)
+    if as_json:
+        put_json(report(result))
+    else:
+        _print_samples(result, len(text))
+
+
+def report(result: GenerateResult) -> dict[str, object]:
+    """The JSON object `textdiff.generate/1`."""
+    return {
+        "schema": "textdiff.generate/1",
+        "model": result.model,
+        "seed": result.seed,
+        "samples": [asdict(sample) for sample in result.samples],
+        "stats": asdict(result.stats),
+    }
+
+
+def _text(prompt: str | None) -> str:
+    data = read_input("-") if prompt == "-" else os.fsencode(prompt or "")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"the prompt is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
+
+
+def _print_samples(result: GenerateResult, given: int) -> None:
+    texts = [sample.text for sample in result.samples]
+    if is_terminal(sys.stdout):
+        colours = shows_colours(sys.stdout)
+        texts = [visible(t[:given]) + (painted(t[given:], "fill") if colours else visible(t[given:])) for t in texts]
+    put("---\n".join(text if text.endswith("\n") else text + "\n" for text in texts))

@@ -1,0 +1,91 @@
+"""Options that several commands have, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from textdiff.errors import ConfigError, UsageError
+
+
+def _temperature(value: float | None) -> float | None:
+    if value is not None and not (value >= 0 and math.isfinite(value)):
+        raise typer.BadParameter(f"{value} is not a finite number of at least 0.")
+    return value
+
+
+def _top_p(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 1:
+        raise typer.BadParameter(f"{value} is not above 0 and at most 1.")
+    return value
+
+
+def _delay(value: float) -> float:
+    if not 0 <= value <= 60:
+        raise typer.BadParameter(f"{value} is not between 0 and 60 seconds.")
+    return value
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="'default', a checkpoint folder, a run's folder, a folder with a masked language model, or a hub name.",
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, metavar="N", help="Refinement steps: more is slower, better.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Any integer; the same one gives the same result.")]
+SamplerName = Annotated[
+    str | None, typer.Option("--sampler", metavar="NAME", help="How tokens settle; `textdiff list sampler` names all.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", metavar="X", callback=_temperature, help="Below 1 plainer, above 1 wilder; 0 is greedy."
+    ),
+]
+TopK = Annotated[int | None, typer.Option("--top-k", min=1, metavar="K", help="Only the K most probable tokens.")]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", metavar="P", callback=_top_p, help="Only the most probable tokens that together reach P."),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Show the denoising live on a terminal.")]
+WatchDelay = Annotated[
+    float, typer.Option("--watch-delay", metavar="SECONDS", callback=_delay, help="Pause after each step shown.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Data = Annotated[
+    list[Path],
+    typer.Option(
+        "--data", metavar="FILE…", help="One or more texts, .gz and .xz too, or .jsonl, .csv, .parquet tables."
+    ),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE…", help="Change keys of the recipe; values in YAML.")
+]
+
+
+def check_sampler(name: str | None) -> None:
+    """Raises a UsageError if no sampler preset has the name."""
+    from textdiff.sampling import preset
+
+    if name is not None:
+        try:
+            preset(name)
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+
+
+def sampling(
+    steps: int | None, sampler: str | None, temperature: float | None, top_k: int | None, top_p: float | None
+) -> dict[str, Any]:
+    """The sampling options as `Infiller` takes them."""
+    check_sampler(sampler)
+    return {"steps": steps, "sampler": sampler, "temperature": temperature, "top_k": top_k, "top_p": top_p}

@@ -1,0 +1,80 @@
+"""`textdiff train`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textdiff.cli.loading import hush
+from textdiff.cli.options import Settings
+from textdiff.cli.output import put
+from textdiff.errors import UsageError
+
+EXAMPLES = r"""Examples:
+  textdiff train recipes/shakespeare.yaml --output runs/shakespeare
+  textdiff train recipes/shakespeare.yaml --output runs/uniform --set process.name=uniform
+  textdiff train my.yaml --output runs/my --set data.train=my.txt training.max_steps=200
+  textdiff train my.yaml --set training.max_steps=200 --dry-run
+"""
+
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="DIR", help="The run's folder; the model will be in DIR/model.")
+]
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file.")],
+    output: Output = None,
+    settings: Settings = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            "--resume", metavar="auto|never|PATH", help="Go on from DIR's newest state, or from that in PATH."
+        ),
+    ] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the whole recipe as it would run, and stop.")
+    ] = False,
+) -> None:
+    """Train a model as a recipe says; prints the model's folder.
+
+    A run that was stopped goes on from its last saved state when it is started again.
+    """
+    if output is None and not dry_run:
+        raise UsageError("--output is missing: name the folder of the run")
+    hush()
+    from textdiff.files import dump_yaml
+    from textdiff.recipe import load_recipe, run_recipe
+    from textdiff.registry import to_config
+
+    wanted = load_recipe(recipe, settings or ())
+    if dry_run or output is None:
+        put(dump_yaml(to_config(wanted)))
+        return
+    with resumable(output):
+        run_recipe(wanted, recipe.parent, output, resume)
+    announce(output)
+
+
+@contextmanager
+def resumable(output: Path) -> Iterator[None]:
+    """Says on an interrupt what is left of the run."""
+    from textdiff.training import state_folders
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        states = state_folders(output)
+        left = f"the same command goes on from {states[-1]}" if states else "nothing had been saved yet"
+        raise KeyboardInterrupt(f"interrupted; {left}") from None
+
+
+def announce(output: Path) -> None:
+    """Prints where the model is; of several processes only the first one does."""
+    if os.environ.get("RANK", "0") == "0":
+        put(f"{output / 'model'}\n")

@@ -1,0 +1,77 @@
+"""A live view of the denoising, on the terminal that stderr is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from textdiff.cli.output import is_terminal
+from textdiff.cli.scene import NOISE, DocumentScene, SampleScene
+
+if TYPE_CHECKING:
+    from textdiff.infiller.writing import Progress
+    from textdiff.text.document import Document
+    from textdiff.text.layout import Layout
+    from textdiff.text.tokenizers import Tokenizer
+
+
+@contextmanager
+def watch_document(
+    document: Document, tokenizer: Tokenizer, delay: float
+) -> Iterator[Callable[[Layout, Progress], None] | None]:
+    """Yields what `Infiller.infill` calls while it writes; None where stderr is no terminal."""
+    scene = DocumentScene(document, tokenizer)
+    with _view(delay) as show:
+        yield None if show is None else lambda layout, progress: show(progress, scene.draw(layout, progress))
+
+
+@contextmanager
+def watch_samples(tokenizer: Tokenizer, delay: float) -> Iterator[Callable[[Progress], None] | None]:
+    """Yields what `Infiller.generate` calls while it writes; None where stderr is no terminal."""
+    scene = SampleScene(tokenizer)
+    with _view(delay) as show:
+        yield None if show is None else lambda progress: show(progress, scene.draw(progress))
+
+
+@contextmanager
+def _view(delay: float) -> Iterator[Callable[[Progress, Text], None] | None]:
+    console = Console(stderr=True, highlight=False)
+    if not is_terminal(sys.stderr) or console.is_dumb_terminal:
+        yield None
+        return
+    # The last picture stays where the result goes elsewhere, and makes way for it where it comes here.
+    live = Live(console=console, auto_refresh=False, redirect_stdout=False, transient=is_terminal(sys.stdout))
+    with live:
+        yield lambda progress, text: _show(live, delay, progress, text)
+
+
+def _show(live: Live, delay: float, progress: Progress, text: Text) -> None:
+    live.update(frame(text, status(progress), live.console), refresh=True)
+    time.sleep(delay)
+
+
+def status(progress: Progress) -> str:
+    """One line about how far it is."""
+    event = progress.event
+    left = int(event.noisy.sum())
+    return (
+        f"step {event.step} of {max(event.step, event.steps)}, {left} {'token' if left == 1 else 'tokens'} still noisy"
+    )
+
+
+def frame(text: Text, below: str, console: Console) -> Text:
+    """What fits on the screen: the part of the text where the first noise is, and the status line under it."""
+    lines = text.wrap(console, console.width, tab_size=4)
+    height = max(1, console.height - 3)
+    noisy = [i for i, line in enumerate(lines) if any(span.style == NOISE for span in line.spans)]
+    first = noisy[0] if noisy else len(lines)
+    top = max(0, min(first - height // 3, len(lines) - height))
+    shown = list(lines[top : top + height])
+    return Text("\n").join([*shown, Text(below, style="cyan", no_wrap=True, overflow="ellipsis")])

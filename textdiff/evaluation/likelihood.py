@@ -1,0 +1,91 @@
+"""The likelihood metric: the NELBO in every unit that people compare, and the n-gram entropies of the same text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from textdiff.data import evaluation_batches
+from textdiff.metrics import Likelihood, Score, bigram_entropy, estimate_nelbo, unigram_entropy
+from textdiff.model import DiffusionModel
+from textdiff.text.canvas import Canvas
+from textdiff.text.tokenizers import Tokenizer
+
+ROWS = 16
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """A text in the sizes that units need.
+
+    Attributes:
+        ids: its tokens, document ends included.
+        bytes, words: its size in UTF-8 bytes and in words (parted by whitespace).
+    """
+
+    ids: npt.NDArray[np.int32]
+    bytes: int
+    words: int
+
+
+def measure_nelbo(
+    model: DiffusionModel,
+    tokenizer: Tokenizer,
+    text: ScoredText,
+    repeats: int,
+    max_windows: int | None,
+    seed: int,
+    on_windows: Callable[[int], None] = lambda done: None,
+) -> Likelihood:
+    """The NELBO of a text in consecutive windows of the model's context, nothing carried over between them."""
+    length = model.config.context_length
+    batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows)
+    return estimate_nelbo(model.denoise, model.process, _on_device(batches, model, on_windows), repeats, seed)
+
+
+def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:
+    """The NELBO as nats a token, bits a byte, and perplexities.
+
+    Where only a part of the text was scored, or some of its tokens cannot be, bytes and words count in proportion.
+    """
+    writable = tokenizer.vocabulary.writable().numpy()
+    share = found.tokens / max(1, int(writable[text.ids].sum()))
+    mean, error = found.nats_per_token, found.standard_error
+    per_byte = found.tokens / (text.bytes * share) / math.log(2)
+    per_word = found.tokens / (text.words * share) if text.words else math.nan
+    counted = round(text.bytes * share), round(text.words * share)
+    perplexity, word_perplexity = math.exp(min(mean, 700)), math.exp(min(mean * per_word, 700))
+    return [
+        Score("nelbo", mean, "nats/token", found.tokens, error, sign),
+        Score("bits_per_byte", mean * per_byte, "bits/byte", counted[0], error * per_byte, sign),
+        Score("perplexity_per_token", perplexity, "perplexity/token", found.tokens, perplexity * error, sign),
+        Score(
+            "perplexity_per_word",
+            word_perplexity,
+            "perplexity/word",
+            counted[1],
+            word_perplexity * error * per_word,
+            sign,
+        ),
+    ]
+
+
+def entropy_scores(text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:
+    """What counting would reach on this very text: entropies of its tokens, alone and given the one before."""
+    ids = text.ids[tokenizer.vocabulary.writable().numpy()[text.ids]]
+    return [
+        Score("unigram_entropy", unigram_entropy(ids), "nats/token", len(ids), None, sign),
+        Score("bigram_entropy", bigram_entropy(ids), "nats/token", len(ids), None, sign),
+    ]
+
+
+def _on_device(batches: Iterable[Canvas], model: DiffusionModel, on_windows: Callable[[int], None]) -> Iterable[Canvas]:
+    done = 0
+    for canvas in batches:
+        yield canvas.to(model.device)
+        done += len(canvas.ids)
+        on_windows(done)

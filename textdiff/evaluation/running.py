@@ -1,0 +1,96 @@
+"""Runs metrics on texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import textdiff
+from textdiff.data import encode_corpus, load_corpus
+from textdiff.data.corpus import Unit
+from textdiff.errors import DataError, UsageError, nearest
+from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.infiller import Infiller
+from textdiff.metrics import Score, signature
+from textdiff.registry import name_of
+from textdiff.text.tokenizers import Tokenizer
+
+METRICS = ("nelbo", "entropy")
+
+
+def evaluate(
+    infiller: Infiller,
+    files: Sequence[str | Path],
+    metrics: Sequence[str] = METRICS,
+    *,
+    repeats: int = 1,
+    max_windows: int | None = None,
+    seed: int = 0,
+    unit: Unit = "file",
+    column: str = "text",
+    on_windows: Callable[[int], None] = lambda done: None,
+) -> list[Score]:
+    """Scores texts under a model.
+
+    Args:
+        infiller: the model.
+        files: see `load_corpus`.
+        metrics: of `METRICS`: `nelbo` (nats/token, bits/byte, perplexities), `entropy` (n-gram entropies of the text).
+        repeats: noise draws for each window; more of them lower the part of the error that the noise makes.
+        max_windows: score so many windows, spread evenly; all by default.
+        seed: of the noise.
+        unit, column: see `load_corpus`.
+        on_windows: called with the number of windows that are done.
+
+    Raises:
+        DataError: a file cannot be used, or holds nothing that the tokenizer can express.
+        UsageError: a metric is unknown or a number out of range.
+    """
+    for metric in metrics:
+        if metric not in METRICS:
+            raise UsageError(f"no metric is named {metric!r}.{nearest(metric, METRICS)} Known: {', '.join(METRICS)}")
+    if repeats < 1 or (max_windows is not None and max_windows < 1):
+        raise UsageError("repeats and max_windows must be at least 1")
+    texts = list(load_corpus(files, unit, column))
+    text = scored_text(texts, infiller.tokenizer)
+    sign = _signature(infiller, texts, repeats, max_windows, seed)
+    scores: list[Score] = []
+    if "nelbo" in metrics:
+        found = measure_nelbo(infiller.model, infiller.tokenizer, text, repeats, max_windows, seed, on_windows)
+        scores += likelihood_scores(found, text, infiller.tokenizer, sign)
+    if "entropy" in metrics:
+        scores += entropy_scores(text, infiller.tokenizer, sign)
+    return scores
+
+
+def scored_text(texts: Iterable[str], tokenizer: Tokenizer) -> ScoredText:
+    """The tokens and sizes of some documents."""
+    listed = list(texts)
+    ids = encode_corpus(listed, tokenizer)
+    if not tokenizer.vocabulary.writable().numpy()[ids].any():
+        raise DataError("the text holds nothing that this model's tokenizer can express")
+    return ScoredText(ids, sum(len(t.encode()) for t in listed), sum(len(t.split()) for t in listed))
+
+
+def _signature(infiller: Infiller, texts: Sequence[str], repeats: int, max_windows: int | None, seed: int) -> str:
+    weights = hashlib.sha256()
+    for name, tensor in sorted(infiller.model.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(tensor.detach().float().cpu().numpy().tobytes())
+    data = hashlib.sha256("\x1e".join(texts).encode())
+    tokenizer = hashlib.sha256(infiller.tokenizer.backend.to_str().encode())
+    return signature(
+        {
+            "model": weights.hexdigest()[:12],
+            "process": name_of(infiller.model.process),
+            "data": data.hexdigest()[:12],
+            "tokenizer": tokenizer.hexdigest()[:12],
+            "context": infiller.context_length,
+            "packing": "consecutive",
+            "windows": "all" if max_windows is None else max_windows,
+            "repeats": repeats,
+            "seed": seed,
+            "version": textdiff.__version__,
+        }
+    )

@@ -1,0 +1,74 @@
+"""The samplers that a model comes with, and what a caller may change about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from textdiff.errors import ConfigError, UsageError
+from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.sampling import Sampler, preset, preset_for
+from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp, Warp
+
+
+@dataclass(frozen=True)
+class DefaultSamplers:
+    """`sampler.json`: how a model fills gaps, and how it writes free text."""
+
+    infill: Sampler
+    generate: Sampler
+
+    @staticmethod
+    def of(process: ForwardProcess) -> DefaultSamplers:
+        """What suits a process.
+
+        Confidence orders suit short gaps and repeat themselves in free text; there the exact reverse process is better.
+        """
+        generate = preset(preset_for(process))
+        infill = preset("confidence") if isinstance(process, AbsorbingProcess) else generate
+        return DefaultSamplers(infill=infill, generate=generate)
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """What a caller asks for; None leaves the model's default.
+
+    Attributes:
+        sampler: a sampler, or the name of a preset.
+        steps: at least 1.
+        temperature: at least 0; 0 takes the most probable token.
+        top_k: at least 1.
+        top_p: above 0, at most 1.
+    """
+
+    sampler: Sampler | str | None = None
+    steps: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def apply(self, default: Sampler) -> Sampler:
+        """The sampler to use.
+
+        Raises:
+            UsageError: a value is out of its range.
+            ConfigError: no preset has that name.
+        """
+        sampler = preset(self.sampler) if isinstance(self.sampler, str) else self.sampler or default
+        try:
+            if self.steps is not None:
+                sampler = replace(sampler, steps=self.steps)
+            asked: list[Warp] = []
+            if self.temperature is not None:
+                asked.append(TemperatureWarp(self.temperature))
+            if self.top_k is not None:
+                asked.append(TopKWarp(self.top_k))
+            if self.top_p is not None:
+                asked.append(TopPWarp(self.top_p))
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+        kept = [warp for warp in sampler.warps if type(warp) not in {type(w) for w in asked}]
+        order = (TemperatureWarp, TopKWarp, TopPWarp)
+        warps = sorted(
+            kept + asked, key=lambda w: next((i for i, c in enumerate(order) if isinstance(w, c)), len(order))
+        )
+        return replace(sampler, warps=tuple(warps))

@@ -1,0 +1,40 @@
+"""A number that can be cited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measured value.
+
+    Attributes:
+        name: what was measured.
+        value: the number.
+        unit: of the value.
+        n: how many of what the metric counts (tokens, bytes, words) went in.
+        standard_error: of the value, or None where it is exact.
+        signature: all that the value depends on, as "key:value" pairs joined by "|".
+    """
+
+    name: str
+    value: float
+    unit: str
+    n: int
+    standard_error: float | None
+    signature: str
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval by the normal approximation."""
+        if self.standard_error is None:
+            return None
+        margin = 1.959964 * self.standard_error
+        return (self.value - margin, self.value + margin)
+
+
+def signature(parts: Mapping[str, object]) -> str:
+    """A signature from its parts, in their order."""
+    return "|".join(f"{key}:{value}" for key, value in parts.items())

@@ -1,0 +1,65 @@
+"""The model card: README.md of a checkpoint, written from what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textdiff.metrics import Score
+from textdiff.model import DiffusionModel
+from textdiff.registry import name_of
+from textdiff.text.tokenizers import Tokenizer
+
+
+def model_card(
+    model: DiffusionModel,
+    tokenizer: Tokenizer,
+    recipe: Mapping[str, Any],
+    scores: Sequence[Score],
+    steps: int,
+    tokens: int,
+    seconds: float,
+) -> str:
+    """The text of the card, in Markdown with the front matter that model hubs read."""
+    data = recipe["data"]
+    rows = "\n".join(f"| {s.name} | {_value(s)} | {s.unit} | {s.n:,} |" for s in scores) or "| none | | | |"
+    return f"""---
+library_name: textdiff
+pipeline_tag: fill-mask
+tags: [textdiff, discrete-diffusion, infilling]
+---
+# A textdiff model
+
+{recipe["description"] or "Trained with textdiff."}
+
+- Network: {sum(p.numel() for p in model.parameters()):,} parameters, context {model.config.context_length} tokens
+- Noise: {name_of(model.process)}; the network gives the {model.config.prediction} prediction
+- Tokenizer: {tokenizer.kind}, {tokenizer.vocabulary.size:,} ids
+- Training text: {_listed(data["train"])}
+- Held-out text: {_listed(data["validation"]) or f"the last {data['validation_share']:.0%} of the training text"}
+- Training: {steps:,} steps, {tokens:,} scored tokens, {seconds / 60:,.0f} minutes; all options are in recipe.yaml
+
+## Held-out scores
+
+| score | value | unit | n |
+|---|---|---|---|
+{rows}
+
+Signature: `{scores[0].signature if scores else "none"}`
+
+## Use
+
+    textdiff infill letter.md -m FOLDER
+    textdiff generate "Once upon" -m FOLDER
+
+It writes what is likely, which need not be true. It knows the language and the time of its training text, and nothing else.
+"""
+
+
+def _value(score: Score) -> str:
+    error = "" if score.standard_error is None else f" ± {score.standard_error:.4f}"
+    return f"{score.value:.4f}{error}"
+
+
+def _listed(names: str | Sequence[str]) -> str:
+    return names if isinstance(names, str) else ", ".join(names)

@@ -1,0 +1,87 @@
+"""The recipe that goes on from a model: what is the model's stays, the rest has sensible defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textdiff.data import encode_corpus, load_corpus
+from textdiff.errors import ConfigError
+from textdiff.infiller import Checkpoint
+from textdiff.recipe.loading import apply_override
+from textdiff.recipe.recipe import DataConfig, Recipe
+from textdiff.registry import build, to_config
+
+_PASSES = 4
+_ROWS = 16
+_OF_THE_MODEL = ("process", "backbone", "tokenizer", "prediction")
+
+
+def finetuning_recipe(start: Checkpoint, model: str, files: Sequence[str], overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe for fine-tuning.
+
+    The number of steps gives `_PASSES` passes over the text, but at least 100 and at most 2000 steps.
+
+    Args:
+        start: the model to start from.
+        model: its name, which the recipe records.
+        files: the text; see `load_corpus`.
+        overrides: "a.b=value", as for `load_recipe`.
+
+    Raises:
+        ConfigError: an override is wrong, changes what is the model's, or asks for a longer context than it has.
+        DataError: a file cannot be used.
+    """
+    values = _defaults(start, model, files)
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key.split(".")[0] in _OF_THE_MODEL:
+            raise ConfigError(f"--set {key}: this is the model's own, and fine-tuning cannot change it")
+        apply_override(values, override)
+    data = build(DataConfig, values["data"], "data")
+    training = values["training"]
+    if isinstance(training, dict) and "max_steps" not in training:
+        training["max_steps"] = _steps(start, data, values, training)
+    _follow_steps(training)
+    recipe = build(Recipe, values)
+    if recipe.context_length > start.model.config.context_length:
+        longest = start.model.config.context_length
+        raise ConfigError(f"context_length must be at most the model's {longest}, got {recipe.context_length}")
+    return recipe
+
+
+def _defaults(start: Checkpoint, model: str, files: Sequence[str]) -> dict[str, Any]:
+    config = start.model.config
+    gaps = [{"name": "gaps", "share": 0.7}, {"name": "whole", "share": 0.3}]
+    plain = [{"name": "whole", "share": 0.5}, {"name": "prefix", "share": 0.5}]
+    return {
+        "description": f"Fine-tuned from {model}.",
+        "context_length": config.context_length,
+        "data": {"train": [*files]},
+        "tokenizer": {"path": model},
+        "process": to_config(start.model.process),
+        "backbone": to_config(start.model.backbone.config),
+        "prediction": config.prediction,
+        "tasks": plain if start.tokenizer.vocabulary.filler_id is None else gaps,
+        "samplers": to_config(start.samplers),
+        "training": {"learning_rate": 3e-4, "per_device_train_batch_size": _ROWS},
+    }
+
+
+def _steps(start: Checkpoint, data: DataConfig, values: dict[str, Any], training: dict[str, Any]) -> int:
+    """So many steps that every token is seen `_PASSES` times, within the bounds."""
+    files = [data.train] if isinstance(data.train, str) else data.train
+    tokens = len(encode_corpus(load_corpus(files, data.unit, data.column), start.tokenizer))
+    rows, length = training["per_device_train_batch_size"], values["context_length"]
+    if not (isinstance(rows, int) and isinstance(length, int) and rows > 0 and length > 0):
+        return 100  # `build` says what is wrong
+    return min(2000, max(100, _PASSES * tokens // (rows * length)))
+
+
+def _follow_steps(training: Any) -> None:
+    """Warm-up and the intervals that nobody set follow the number of steps."""
+    steps = training.get("max_steps") if isinstance(training, dict) else None
+    if isinstance(steps, int):
+        training.setdefault("warmup_steps", max(1, steps // 20))
+        training.setdefault("eval_steps", max(1, steps // 5))
+        training.setdefault("save_steps", max(1, steps // 5))
