@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class AbsorbingProcess(InterpolatingProcess):
 
     vocabulary: Vocabulary = context_field()
     schedule: Schedule = field(default_factory=LinearSchedule)
+    needs_time: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         mask_of(self.vocabulary)
