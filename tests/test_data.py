@@ -84,9 +84,7 @@ def test_d3_missing_files_and_folders(tmp_path: Path) -> None:
 def test_chunks_join_to_the_document(document: str, size: int) -> None:
     chunks = chunks_of(document, size)
     assert "".join(chunks) == document
-    assert all(
-        chunk.endswith("\n") and not after[0].isspace() for chunk, after in itertools.pairwise(chunks)
-    )
+    assert all(chunk.endswith("\n") and not after[0].isspace() for chunk, after in itertools.pairwise(chunks))
 
 
 def test_chunks_are_encoded_as_the_whole_is(tokenizer: Tokenizer) -> None:

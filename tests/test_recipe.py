@@ -9,7 +9,7 @@ import pytest
 from textdiff.backbones import DiTConfig
 from textdiff.errors import ConfigError, DataError
 from textdiff.infiller import load
-from textdiff.processes import UniformProcess
+from textdiff.processes import ForwardProcess, UniformProcess
 from textdiff.recipe import Recipe, apply_override, load_recipe, run_recipe
 from textdiff.registry import build, to_config
 from textdiff.training import state_folders
@@ -66,6 +66,8 @@ def test_uniform_noise_needs_one_override() -> None:
     assert isinstance(process, UniformProcess)
     assert isinstance(recipe.backbone, DiTConfig)
     assert recipe.backbone.resolved(process.needs_time).time_embedding == "sinusoidal"
+    assert not build(ForwardProcess, "absorbing", vocabulary=vocabulary).needs_time
+    assert recipe.backbone.resolved(False).time_embedding == "none"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,9 @@ def test_another_component_drops_the_options_of_the_old_one() -> None:
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     path = RECIPES[0]
     recipe = load_recipe(path, [*small(path), "data.train=nowhere.txt"])
-    with pytest.raises(DataError, match=r"nowhere\.txt was not found \(looked for nowhere\.txt, .*recipes/nowhere\.txt"):
+    with pytest.raises(
+        DataError, match=r"nowhere\.txt was not found \(looked for nowhere\.txt, .*recipes/nowhere\.txt"
+    ):
         run_recipe(recipe, path.parent, tmp_path / "run")
 
 

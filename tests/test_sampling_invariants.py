@@ -19,6 +19,7 @@ from textdiff.sampling import (
     Event,
     Renoise,
     Sampler,
+    Step,
     TimeGrid,
     Transition,
     Warp,
@@ -29,7 +30,7 @@ from textdiff.sampling import (
 from textdiff.sampling.accept import FirstHittingAccept, TopKAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
-from textdiff.sampling.transitions import PosteriorTransition
+from textdiff.sampling.transitions import Move, PosteriorTransition
 
 rows = st.lists(st.lists(st.booleans(), min_size=0, max_size=7), min_size=1, max_size=4)
 steps = st.integers(1, 9)
@@ -240,3 +241,22 @@ def test_ranked_policies_make_good_what_went_back_to_noise(accept: str) -> None:
     sampler.sample(wild_denoiser(VOCABULARY), process_of("absorbing"), canvas_from([[False] * 30], [1]), on_step=note)
     assert left == [27, 24, 21, 18, 15, 12, 9, 6, 3, 0]
     assert any((after & ~before).any() for before, after in pairwise(revised))
+
+
+def test_given_tokens_survive_a_rude_policy() -> None:
+    """A transition that plans and writes wherever it likes changes nothing outside the free positions."""
+
+    class RudeTransition(Transition):
+        def plan(self, step: Step, accept: Accept) -> torch.Tensor:
+            return torch.ones_like(step.noisy)
+
+        def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
+            return Move(torch.full_like(step.row, 4), torch.ones_like(step.row, dtype=torch.bool))
+
+    def blind(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        return torch.zeros(int(where.sum()), VOCABULARY.size)
+
+    canvas = canvas_from([[True, False, True], [True, False]], [0, 1])
+    samples = Sampler(steps=2, transition=RudeTransition()).sample(blind, process_of("absorbing"), canvas)
+    assert torch.equal(samples.ids, torch.where(canvas.free, 4, canvas.ids))
+    assert (samples.log_p[~canvas.free] == 0).all()

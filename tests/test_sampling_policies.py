@@ -162,6 +162,31 @@ def test_confidence_is_the_constrained_and_unwarped_one() -> None:
     torch.testing.assert_close(samples.log_p, expected.to(torch.float64).expand(1, 3))
 
 
+@pytest.mark.parametrize(
+    ("accept", "laws", "first"),
+    [
+        ("top_k", [(0.5, 0.45, 0.05), (0.45, 0.2, 0.2, 0.15)], 0),
+        ("margin", [(0.5, 0.45, 0.05), (0.45, 0.2, 0.2, 0.15)], 1),
+        ("entropy", [(0.5, 0.125, 0.125, 0.125, 0.125), (0.45, 0.45, 0.1)], 1),
+        ("top_k", [(0.5, 0.125, 0.125, 0.125, 0.125), (0.45, 0.45, 0.1)], 0),
+    ],
+)
+def test_what_ranked_policies_rank_by(accept: str, laws: list[tuple[float, ...]], first: int) -> None:
+    """Laws that the three policies order differently."""
+    table = torch.zeros(2, VOCABULARY.size)
+    for row, law in zip(table, laws, strict=True):
+        row[3 : 3 + len(law)] = torch.tensor(law)
+    noisy = list[Tensor]()
+    sampler = Sampler(steps=2, accept=build(Accept, accept), warps=COLD)
+    sampler.sample(
+        lambda x, t, c, where: table.log()[where.nonzero()[:, 1]],
+        process_of("absorbing"),
+        canvas_from([[False, False]], [0]),
+        on_step=lambda event: noisy.append(event.noisy[0]),
+    )
+    assert noisy[0].tolist() == [first != 0, first != 1]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=30))
 def test_rank_within_is_the_place_in_the_sorted_group(entries: list[tuple[int, int]]) -> None:
     groups, keys = [g for g, _ in entries], [k for _, k in entries]

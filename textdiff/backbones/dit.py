@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from textdiff.backbones.base import Backbone, BackboneConfig
-from textdiff.backbones.layers import Attention, GatedMLP, LearnedTime, SinusoidalTime, ZeroLinear, rotary_table
+from textdiff.backbones.layers import (
+    Attention,
+    GatedMLP,
+    LearnedTime,
+    RMSNorm,
+    SinusoidalTime,
+    ZeroLinear,
+    rotary_table,
+)
 from textdiff.errors import ConfigError
 from textdiff.registry import register
 from textdiff.vocabulary import Vocabulary
@@ -76,7 +84,7 @@ class AdaptiveNorm(nn.Module):
 
     def __init__(self, width: int, adaptive: bool) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = RMSNorm(width, eps=1e-6)
         self.modulation = ZeroLinear(width, 2 * width) if adaptive else None
 
     def forward(self, x: Tensor, time: Tensor | None) -> Tensor:

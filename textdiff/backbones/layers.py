@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class RMSNorm(nn.RMSNorm):
+    """RMS norm whose weight takes the input's precision: under autocast torch's own has no fused form."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class ZeroLinear(nn.Linear):
     """A linear layer that starts at zero, so that what it feeds starts as if it were absent."""
 
@@ -42,8 +49,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
-        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
+        self.query_norm = RMSNorm(width // heads, eps=1e-6)
+        self.key_norm = RMSNorm(width // heads, eps=1e-6)
         self.out = ZeroLinear(width, width, bias=False)
 
     def mix(self, x: Tensor, table: tuple[Tensor, Tensor], attendable: Tensor | None, dropout: float) -> Tensor:

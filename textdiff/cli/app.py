@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ _EXAMPLES = """Examples:
 """
 
 
+@cache
 def make_command() -> Any:
     """The command `textdiff`, as click knows it."""
     app = _group(_options, _EXAMPLES + "\n" + _EPILOG)

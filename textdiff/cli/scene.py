@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     from textdiff.text.layout import Layout, Slot
     from textdiff.text.tokenizers import Tokenizer
 
-NOISE, FRESH, WRITTEN = "bright_black", "bold black on green", "bold green"
+GIVEN, NOISE, FRESH, WRITTEN = "", "bright_black", "bold black on green", "bold green"
 HOLE = "░"
 _AROUND = 200
 """Characters of given text that are shown on either side of a gap."""
 
 
 class _Painter:
-    """Draws tokens, and remembers which of them were noisy the last time."""
+    """Draws tokens, and remembers how each of them looked the last time.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    Tokens that are settled when they are first seen are given ones, or else, where `all_free`, have just been written.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, all_free: bool) -> None:
         self._tokenizer = tokenizer
-        self._before: dict[tuple[int, int], bool] = {}
+        self._first = FRESH if all_free else GIVEN
+        self._before: dict[tuple[int, int], str] = {}
 
     def draw(self, row: int, start: int, ids: Sequence[int], noisy: Sequence[bool], healed: bool = False) -> Text:
         """The tokens at start, start + 1, … of a row; `healed`: the text before has the first token's space."""
@@ -37,14 +41,16 @@ class _Painter:
             count = len([*run])
             part = ids[at : at + count]
             shown = "".join(map(self._noise, part)) if style == NOISE else self._tokenizer.decode(part)
-            text.append(visible(shown.removeprefix(" ") if healed and not at else shown).replace("\r", ""), style)
+            text.append(_plain(shown.removeprefix(" ") if healed and not at else shown), style)
             at += count
         return text
 
     def _style(self, place: tuple[int, int], noisy: bool) -> str:
-        was_noisy = self._before.get(place, True)
-        self._before[place] = noisy
-        return NOISE if noisy else FRESH if was_noisy else WRITTEN
+        before = self._before.get(place)
+        settled = {None: self._first, NOISE: FRESH, FRESH: WRITTEN, WRITTEN: WRITTEN, GIVEN: GIVEN}
+        style = NOISE if noisy else settled[before]
+        self._before[place] = style
+        return style
 
     def _noise(self, token: int) -> str:
         """Noise may be a mask, which is a hole, or a token like any other."""
@@ -56,7 +62,7 @@ class DocumentScene:
 
     def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
         self._document = document
-        self._painter = _Painter(tokenizer)
+        self._painter = _Painter(tokenizer, all_free=True)
 
     def draw(self, layout: Layout, progress: Progress) -> Text:
         """The picture at this moment."""
@@ -90,7 +96,7 @@ class SampleScene:
     """Texts that are being generated, one under the other."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._painter = _Painter(tokenizer)
+        self._painter = _Painter(tokenizer, all_free=False)
 
     def draw(self, progress: Progress) -> Text:
         """The picture at this moment."""
@@ -102,13 +108,13 @@ class SampleScene:
 
 def excerpt(text: str, after: bool, before: bool) -> str:
     """The part of a given text that is near gaps: its start where it stands after one, its end where before one."""
-    if after and before and len(text) <= 2 * _AROUND + 3:
+    if not (after or before):
+        return ""
+    if len(text) <= _AROUND * (after + before):
         return _plain(text)
-    head = text[:_AROUND] if after else ""
-    tail = text[-_AROUND:] if before else ""
-    if (after or before) and len(text) <= _AROUND:
-        return _plain(text)
-    return _plain(f"{head} … {tail}") if after or before else ""
+    head = text[:_AROUND].rstrip() + " " if after else ""
+    tail = " " + text[-_AROUND:].lstrip() if before else ""
+    return _plain(f"{head}…{tail}")
 
 
 def _plain(text: str) -> str:

@@ -49,12 +49,21 @@ def _view(delay: float) -> Iterator[Callable[[Progress, Text], None] | None]:
     # The last picture stays where the result goes elsewhere, and makes way for it where it comes here.
     live = Live(console=console, auto_refresh=False, redirect_stdout=False, transient=is_terminal(sys.stdout))
     with live:
-        yield lambda progress, text: _show(live, delay, progress, text)
+        yield _Show(live, delay)
 
 
-def _show(live: Live, delay: float, progress: Progress, text: Text) -> None:
-    live.update(frame(text, status(progress), live.console), refresh=True)
-    time.sleep(delay)
+class _Show:
+    """Puts pictures on the screen, and rests after those that are new."""
+
+    def __init__(self, live: Live, delay: float) -> None:
+        self._live, self._delay = live, delay
+        self._before = Text()
+
+    def __call__(self, progress: Progress, picture: Text) -> None:
+        self._live.update(frame(picture, status(progress), self._live.console), refresh=True)
+        if picture != self._before:  # rows wait for each other, so that many a step shows nothing new
+            time.sleep(self._delay)
+        self._before = picture
 
 
 def status(progress: Progress) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
+from transformers.utils import logging
 
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.files import MANIFEST, atomic_folder, dump_yaml, read_json, require_intact, write_json
@@ -35,7 +39,7 @@ class Checkpoint:
 
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all; a folder of textdiff's that is there already is replaced."""
-        with atomic_folder(folder) as staging:
+        with atomic_folder(folder) as staging, without_progress_bars():
             self.model.save_pretrained(staging)
             self.tokenizer.save(staging)
             write_json(staging / "sampler.json", to_config(self.samplers))
@@ -53,7 +57,8 @@ class Checkpoint:
             CheckpointError: a file is missing, damaged or not what the manifest says, or weights are not finite.
         """
         require_intact(folder)
-        model = DiffusionModel.from_pretrained(folder).eval()
+        with without_progress_bars():
+            model = DiffusionModel.from_pretrained(folder, dtype=torch.float32).eval()
         tokenizer = load_tokenizer(folder)
         if tokenizer.vocabulary != model.vocabulary:
             raise CheckpointError(f"the tokenizer in {folder} does not fit its model: their vocabularies differ")
@@ -64,6 +69,18 @@ class Checkpoint:
         metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else None
         card = (folder / "README.md").read_text(encoding="utf8") if (folder / "README.md").exists() else ""
         return Checkpoint(model, tokenizer, samplers, None, metrics, card)
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """transformers shows a bar for every file that it reads or writes; ours take no time worth one."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def is_checkpoint(folder: Path) -> bool:

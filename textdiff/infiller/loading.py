@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from textdiff.errors import CheckpointError
-from textdiff.infiller.checkpoint import Checkpoint, is_checkpoint
+from textdiff.infiller.checkpoint import Checkpoint, is_checkpoint, without_progress_bars
 from textdiff.infiller.infiller import Infiller
 from textdiff.infiller.samplers import DefaultSamplers
 from textdiff.model import load_masked_lm
@@ -39,7 +39,8 @@ def open_checkpoint(model: str | Path = "default") -> Checkpoint:
     if is_checkpoint(folder):
         return Checkpoint.load(folder)
     tokenizer = load_tokenizer(folder)
-    network = load_masked_lm(folder, tokenizer).eval()
+    with without_progress_bars():
+        network = load_masked_lm(folder, tokenizer).eval()
     return Checkpoint(network, tokenizer, DefaultSamplers.of(network.process))
 
 

@@ -35,6 +35,10 @@ _FREE_IN_TRAINING = {
 }  # fmt: skip
 
 
+# Noise draws over all windows of the last evaluation: a short text is corrupted several times.
+_FINAL_DRAWS = 2_000
+
+
 @dataclass(frozen=True)
 class PreparedRun:
     """A recipe with its text and tokenizer at hand.
@@ -174,6 +178,8 @@ def _final_scores(run: PreparedRun, model: DiffusionModel) -> list[Score]:
     model.eval()
     text = run.tokenizer.decode(run.validation_ids.tolist())
     scored = ScoredText(run.validation_ids, len(text.encode()), len(text.split()))
+    windows = -(-len(run.validation_ids) // model.config.context_length)
+    repeats = -(-_FINAL_DRAWS // windows)
     sign = signature(
         {
             "process": name_of(model.process),
@@ -181,12 +187,12 @@ def _final_scores(run: PreparedRun, model: DiffusionModel) -> list[Score]:
             "context": model.config.context_length,
             "packing": "consecutive",
             "windows": "all",
-            "repeats": 1,
+            "repeats": repeats,
             "seed": run.recipe.seed,
             "version": textdiff.__version__,
         }
     )
-    found = measure_nelbo(model, run.tokenizer, scored, repeats=1, max_windows=None, seed=run.recipe.seed)
+    found = measure_nelbo(model, run.tokenizer, scored, repeats, None, run.recipe.seed)
     return [*likelihood_scores(found, scored, run.tokenizer, sign), *entropy_scores(scored, run.tokenizer, sign)]
 
 

@@ -117,7 +117,8 @@ class Sampler:
             renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma.unsqueeze(-1))
             noise = process.sample_noise(step.x_t, draws.fold(Stream.NOISE))
             step = replace(step, sigma=sigma, renoised=renoised, noise=noise)
-        return step.planned(self.transition.plan(step, self.accept))
+        # Whatever a policy wants: what is given or settled is neither asked for nor written.
+        return step.planned(step.noisy & self.transition.plan(step, self.accept))
 
     def _move(self, denoiser: Denoiser, canvas: Canvas, step: Step, constraint: Constraint | None) -> tuple[Step, Move]:
         where = torch.zeros_like(step.noisy).index_put(

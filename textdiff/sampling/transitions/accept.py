@@ -23,7 +23,7 @@ class AcceptTransition(Transition):
     """
 
     def plan(self, step: Step, accept: Accept) -> Tensor:
-        return step.noisy & (accept.plan(step) | (step.s == 0).unsqueeze(-1))
+        return accept.plan(step) | (step.s == 0).unsqueeze(-1)
 
     def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
         log_p = data_posterior(step, warped(step, warps)) if warps else step.log_p

@@ -34,7 +34,7 @@ class Transition(ABC):
 
     @abstractmethod
     def plan(self, step: Step, accept: Accept) -> Tensor:
-        """Bool [B, L]: the noisy positions whose logits are needed; in a row's last step all of them."""
+        """Bool [B, L]: the noisy positions whose logits are needed; in a row's last step all. Others are ignored."""
 
     @abstractmethod
     def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:

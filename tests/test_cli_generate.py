@@ -1,0 +1,80 @@
+"""`textdiff generate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import CONTEXT, run, save_tiny
+
+import textdiff
+
+
+@pytest.fixture(scope="session", params=["absorbing", "uniform"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("model") / "tiny", process=request.param)
+
+
+def generated(model: Path, *options: object, stdin: bytes = b"") -> dict[str, Any]:
+    ended = run("generate", "-m", model, "--max-new-tokens", 6, *options, "--json", stdin=stdin)
+    assert (ended.code, ended.err, ended.out.count(b"\n")) == (0, "", 1)
+    found: dict[str, Any] = json.loads(ended.out)
+    return found
+
+
+def test_the_json_object_is_the_one_that_was_promised(model: Path) -> None:
+    found = generated(model, "The old", "-n", 2, "--seed", 5)
+    assert list(found) == ["schema", "model", "seed", "samples", "stats"]
+    assert (found["schema"], found["model"], found["seed"]) == ("textdiff.generate/1", str(model), 5)
+    assert [set(sample) for sample in found["samples"]] == [{"text", "tokens"}] * 2
+    assert set(found["stats"]) == {"steps", "nfe", "tokens", "seconds"}
+    assert [sample["tokens"] for sample in found["samples"]] == [6, 6]
+    api = textdiff.load(model).generate("The old", n=2, max_new_tokens=6, seed=5)
+    assert [sample["text"] for sample in found["samples"]] == [sample.text for sample in api.samples]
+    assert all(sample["text"].startswith("The old") for sample in found["samples"])
+
+
+def test_a_sample_depends_on_the_seed_and_its_number_only(model: Path) -> None:
+    three = generated(model, "-n", 3, "--seed", 1)["samples"]
+    assert generated(model, "--seed", 1)["samples"] == three[:1]
+    assert len({sample["text"] for sample in three}) == 3
+    assert generated(model, "--seed", 2)["samples"] != three[:1]
+
+
+def test_samples_are_parted_by_a_line(model: Path) -> None:
+    texts = [sample["text"] for sample in generated(model, "Oh ", "-n", 3)["samples"]]
+    ended = run("generate", "Oh ", "-m", model, "--max-new-tokens", 6, "-n", 3)
+    lines = [text if text.endswith("\n") else text + "\n" for text in texts]
+    assert (ended.code, ended.err, ended.text) == (0, "", "---\n".join(lines))
+
+
+def test_standard_input_is_a_prompt_to_the_byte(model: Path) -> None:
+    prompt = "one\r\n\ttwo \N{SNOWMAN}\n"
+    assert generated(model, "-", stdin=prompt.encode())["samples"][0]["text"].startswith(prompt)
+    assert generated(model, "-", stdin=b"") | {"stats": 0} == generated(model) | {"stats": 0}
+    ended = run("generate", "-", "-m", model, stdin=b"ab\xff")
+    assert (ended.code, ended.err) == (4, "textdiff: error: the prompt is not UTF-8: byte 2 is 0xff\n")
+
+
+def test_a_terminal_shows_what_was_written_in_colour(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    ended = run("generate", "A\x07b", "-m", model, "--max-new-tokens", 6, terminal=True)
+    assert ended.text.startswith("A␇b\x1b[1;32m")
+    assert ended.text.endswith("\x1b[0m\n")
+
+
+@pytest.mark.parametrize("sampler", ["posterior", "ancestral", "first_hitting", "remdm"])
+def test_samplers_go_by_their_names(model: Path, sampler: str) -> None:
+    found = generated(model, "--sampler", sampler, "--steps", 4)
+    assert len(found["samples"]) == 1
+    assert found["stats"]["nfe"] >= 1
+
+
+def test_more_tokens_than_the_context_holds_are_refused(model: Path) -> None:
+    ended = run("generate", "-m", model, "--max-new-tokens", CONTEXT)
+    assert ended.code == 2
+    assert f"context of {CONTEXT} tokens" in ended.err
+    assert ended.err.endswith("(help: textdiff generate --help)\n")

@@ -1,0 +1,195 @@
+"""`textdiff train` and `textdiff finetune`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+from tiny import CONTEXT, TEXT, run, save_tiny, tiny_checkpoint
+
+import textdiff
+from textdiff.errors import ConfigError
+from textdiff.files import parse_yaml
+from textdiff.infiller import Checkpoint, DefaultSamplers
+from textdiff.recipe import Recipe, load_recipe
+from textdiff.recipe.finetuning import finetuning_recipe
+from textdiff.registry import build, name_of, to_config
+from textdiff.training.log import RunLog
+
+RECIPE = """
+context_length: 16
+data: {train: text.txt, validation_share: 0.2}
+tokenizer: characters
+backbone: {name: dit, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}
+training: {max_steps: 4, per_device_train_batch_size: 4, eval_steps: 2, save_steps: 2}
+""".replace("tokenizer: characters", "tokenizer: {kind: characters, vocab_size: 64}")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "text.txt").write_text(TEXT)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_a_dry_run_prints_the_recipe_as_it_would_run(recipe: Path) -> None:
+    changes = ["training.max_steps=7", "process.name=uniform"]
+    ended = run("train", recipe, "--dry-run", "--set", *changes, "--output", recipe.parent / "run")
+    assert (ended.code, ended.err) == (0, "")
+    shown = parse_yaml(ended.text, "shown")
+    assert shown == to_config(load_recipe(recipe, changes))
+    assert build(Recipe, shown) == load_recipe(recipe, changes)
+    assert (shown["training"]["max_steps"], shown["process"]) == (7, {"name": "uniform"})
+    assert not (recipe.parent / "run").exists()
+
+
+def test_training_leaves_a_model_and_says_where(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    ended = run("train", recipe, "--output", output)
+    assert (ended.code, ended.out) == (0, f"{output / 'model'}\n".encode())
+    assert "held-out nelbo" in ended.err
+    assert "Writing model" not in ended.err
+    names = [score["name"] for score in json.loads((output / "model" / "metrics.json").read_text())["scores"]]
+    assert "nelbo" in names
+    shown = run("info", output)
+    assert shown.code == 0
+    assert "nelbo" in shown.text
+    assert run("verify", output).code == 0
+    assert run("infill", "-", "-m", output, stdin=b"The [MASK: 2 tokens].").code == 0
+    again = run("train", recipe, "--output", output)
+    assert (again.code, again.out) == (0, ended.out)
+    refused = run("train", recipe, "--output", output, "--resume", "never")
+    assert refused.code == 3
+    assert "already holds a run" in refused.err
+    assert run("train", recipe, "--output", output, "--resume", recipe.parent).code == 3
+
+
+def test_an_interrupted_run_says_how_it_goes_on(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    step = RunLog.step
+
+    def interrupt(log: RunLog, number: int, news: str | None = None) -> None:
+        step(log, number, news)
+        if number == stop:
+            signal.raise_signal(signal.SIGINT)
+
+    for stop, left in (1, "nothing had been saved yet"), (3, f"the same command goes on from {output}/state/step-00000002"):
+        with patch.object(RunLog, "step", interrupt):
+            ended = run("train", recipe, "--output", output)
+        assert (ended.code, ended.out) == (130, b"")
+        assert ended.err.splitlines()[-1] == f"textdiff: interrupted; {left}"
+    assert run("train", recipe, "--output", output).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "--output is missing"),
+        (["--set", "training.max_stepz=3", "--dry-run"], 3, "max_stepz: unknown key. Did you mean 'max_steps'?"),
+        (["--set", "nonsense", "--dry-run"], 3, "--set expects key=value"),
+        (["--set", "data.train=missing.txt", "--output", "run"], 4, "missing.txt was not found"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    recipe: Path, words: list[str], code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recipe.parent)
+    ended = run("train", recipe, *words)
+    assert (ended.code, ended.out) == (code, b"")
+    assert said in ended.err
+    assert not Path("run").exists()
+
+
+def test_finetuning_goes_on_from_a_model(model: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "one.txt", tmp_path / "two.txt"]
+    for file in files:
+        file.write_text(TEXT)
+    output = tmp_path / "run"
+    settings = ["training.max_steps=2", "training.per_device_train_batch_size=2"]
+    ended = run("finetune", "-m", model, "--data", *files, "--output", output, "--set", *settings)
+    assert (ended.code, ended.out) == (0, f"{output / 'model'}\n".encode())
+    before, after = Checkpoint.load(model), Checkpoint.load(output / "model")
+    assert after.tokenizer.backend.to_str() == before.tokenizer.backend.to_str()
+    assert after.model.process == before.model.process
+    assert after.samplers == before.samplers
+    changed = [
+        name
+        for name, weights in after.model.state_dict().items()
+        if not torch.equal(weights, before.model.state_dict()[name])
+    ]
+    assert changed
+    recorded = load_recipe(output / "recipe.yaml")
+    assert recorded.data.train == tuple(map(str, files))
+    assert recorded.training.max_steps == 2
+    assert textdiff.load(output).infill("The [MASK: 2 tokens].", seed=1).gaps
+
+
+def test_finetuning_keeps_what_is_the_models(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    start = tiny_checkpoint("uniform")
+    recipe = finetuning_recipe(start, "tiny", [str(text)])
+    assert recipe.make_process(start.tokenizer.vocabulary) == start.model.process
+    assert recipe.backbone == start.model.backbone.config
+    assert (recipe.context_length, recipe.prediction) == (CONTEXT, start.model.config.prediction)
+    assert recipe.samplers == DefaultSamplers.of(start.model.process)
+    assert [name_of(task) for task in recipe.tasks] == ["gaps", "whole"]
+    assert (recipe.training.learning_rate, recipe.training.max_steps, recipe.training.warmup_steps) == (3e-4, 100, 5)
+    for override in ("process.name=absorbing", "backbone.hidden_size=8", "tokenizer.path=x", "prediction=posterior"):
+        with pytest.raises(ConfigError, match="the model's own"):
+            finetuning_recipe(start, "tiny", [str(text)], [override])
+    with pytest.raises(ConfigError, match="at most the model's 64, got 65"):
+        finetuning_recipe(start, "tiny", [str(text)], ["context_length=65"])
+    assert finetuning_recipe(start, "tiny", [str(text)], ["context_length=32"]).context_length == 32
+
+
+def test_finetuning_takes_as_many_steps_as_the_text_asks_for(tmp_path: Path) -> None:
+    start = tiny_checkpoint()
+    found = {}
+    for size in (1, 150, 4000):
+        text = tmp_path / f"{size}.txt"
+        text.write_text(TEXT * size)
+        found[size] = finetuning_recipe(start, "tiny", [str(text)]).training
+    tokens = len(start.tokenizer.encode(TEXT * 150)) + 2
+    assert (found[1].max_steps, found[4000].max_steps) == (100, 2000)
+    assert found[150].max_steps == 4 * tokens // (16 * CONTEXT)
+    assert 100 < found[150].max_steps < 2000
+    assert found[150].warmup_steps == found[150].max_steps // 20
+    few = finetuning_recipe(start, "tiny", [str(tmp_path / "1.txt")], ["training.max_steps=40", "training.eval_steps=9"])
+    assert (few.training.warmup_steps, few.training.eval_steps) == (2, 9)
+
+
+def test_a_model_without_a_filler_learns_other_tasks(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForMaskedLM
+
+    folder, text = tmp_path / "bert", tmp_path / "text.txt"
+    text.write_text(TEXT)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(TEXT.lower().replace(".", " .").split()))]
+    network = BertForMaskedLM(
+        BertConfig(
+            vocab_size=len(words) + 1,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=32,
+        )
+    )
+    network.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join([*words, "##x"]) + "\n")
+    output = tmp_path / "run"
+    settings = ["training.max_steps=1", "training.per_device_train_batch_size=2"]
+    ended = run("finetune", "-m", folder, "--data", text, "--output", output, "--set", *settings)
+    assert (ended.code, ended.err.count("error")) == (0, 0)
+    assert [name_of(task) for task in load_recipe(output / "recipe.yaml").tasks] == ["whole", "prefix"]
+    assert run("infill", "-", "-m", output, stdin=b"the [MASK: 1 word] house").code == 0

@@ -1,0 +1,143 @@
+"""Numbers that can be trusted: right in the mean, with errors that cover, and the same in every unit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from oracles import HiddenMarkov, ToyLanguage, canvas_of
+from scipy import stats
+from test_infiller import infiller_of
+
+from textdiff.draws import Draws
+from textdiff.errors import DataError, UsageError
+from textdiff.evaluation import evaluate
+from textdiff.infiller import Infiller
+from textdiff.metrics import Score, bigram_entropy, estimate_nelbo, unigram_entropy
+from textdiff.processes import AbsorbingProcess, UniformProcess
+
+GARDEN = Path(__file__).parent.parent / "data" / "corpus" / "garden.txt"
+
+
+@pytest.fixture(scope="module")
+def infiller() -> Infiller:
+    return infiller_of(AbsorbingProcess)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(GARDEN.read_text(encoding="utf8")[:3000], encoding="utf8")
+    return path
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("process", [AbsorbingProcess, UniformProcess])
+def test_the_interval_covers_the_entropy(process: type) -> None:
+    """100 independent texts of a toy language: 95 % intervals cover its entropy in 86 or more (chance below 1e-3)."""
+    language = ToyLanguage.random(length=3, seed=2)
+    law = process(language.vocabulary)
+    covered = 0
+    for trial in range(100):
+        canvas = canvas_of(language.sample(60, seed=trial), seed=1000 * trial)
+        found = estimate_nelbo(language.denoiser(law), law, [canvas], seed=trial)
+        truth = language.entropy() / 3
+        covered += abs(found.nats_per_token - truth) < 1.96 * found.standard_error
+    assert covered >= 86
+    assert stats.binom.cdf(85, 100, 0.95) < 1e-3
+
+
+@pytest.mark.statistical
+def test_the_bound_of_a_hidden_markov_source_is_its_entropy() -> None:
+    """An oracle of longer sequences, many repeats: within 4 standard errors of -log p of the same sequences."""
+    source = HiddenMarkov.random(seed=3)
+    process = AbsorbingProcess(source.vocabulary)
+    ids = source.sample(200, 12, seed=1)
+    found = estimate_nelbo(source.denoiser(process), process, [canvas_of(ids)], repeats=4, seed=2)
+    truth = -float(source.log_probability(ids).sum()) / found.tokens
+    assert abs(found.nats_per_token - truth) < 4 * found.standard_error
+    assert found.tokens == 2400
+
+
+def test_repeats_lower_the_error_and_the_seed_repeats_the_number() -> None:
+    language = ToyLanguage.random(length=3, seed=2)
+    process = AbsorbingProcess(language.vocabulary)
+    canvas = canvas_of(language.sample(300, seed=1))
+    once, again, often = (
+        estimate_nelbo(language.denoiser(process), process, [canvas], repeats=r, seed=1) for r in (1, 1, 8)
+    )
+    assert once == again
+    assert often.standard_error < 0.8 * once.standard_error
+
+
+def test_the_batches_make_no_difference() -> None:
+    language = ToyLanguage.random(length=3, seed=2)
+    process = AbsorbingProcess(language.vocabulary)
+    canvas = canvas_of(language.sample(30, seed=1))
+    parts = [canvas.rows(torch.arange(30)[a : a + 7]) for a in range(0, 30, 7)]
+    whole = estimate_nelbo(language.denoiser(process), process, [canvas])
+    assert estimate_nelbo(language.denoiser(process), process, parts).nats == pytest.approx(whole.nats)
+
+
+def test_ngram_entropies_are_those_of_the_counts() -> None:
+    ids = np.array([1, 2, 1, 2, 1, 1], dtype=np.int32)
+    assert unigram_entropy(ids) == pytest.approx(-(4 / 6 * math.log(4 / 6) + 2 / 6 * math.log(2 / 6)))
+    pairs = {(1, 2): 2, (2, 1): 2, (1, 1): 1}
+    joint = -sum(n / 5 * math.log(n / 5) for n in pairs.values())
+    first = -(3 / 5 * math.log(3 / 5) + 2 / 5 * math.log(2 / 5))
+    assert bigram_entropy(ids) == pytest.approx(joint - first)
+
+
+def named(scores: list[Score]) -> dict[str, Score]:
+    return {score.name: score for score in scores}
+
+
+def test_the_units_agree(infiller: Infiller, text: Path) -> None:
+    scores = named(evaluate(infiller, [text]))
+    nats = scores["nelbo"].value * scores["nelbo"].n
+    size, words = len(text.read_bytes()), len(text.read_text(encoding="utf8").split())
+    assert scores["nelbo"].n == len(infiller.tokenizer.encode(text.read_text(encoding="utf8")))
+    assert scores["bits_per_byte"].value == pytest.approx(nats / math.log(2) / size)
+    assert scores["perplexity_per_token"].value == pytest.approx(math.exp(scores["nelbo"].value))
+    assert math.log(scores["perplexity_per_word"].value) == pytest.approx(nats / words)
+    assert scores["nelbo"].standard_error and scores["unigram_entropy"].standard_error is None
+    assert all(score.signature == scores["nelbo"].signature for score in scores.values())
+    assert "process:absorbing" in scores["nelbo"].signature and "windows:all" in scores["nelbo"].signature
+
+
+def test_the_signature_tells_models_and_texts_apart(infiller: Infiller, text: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(text.read_text(encoding="utf8") + ".", encoding="utf8")
+    signatures = {
+        evaluate(infiller, [path], ["entropy"], seed=s)[0].signature for path in (text, other) for s in (1, 2)
+    }
+    assert len(signatures) == 4
+
+
+def test_some_windows_stand_for_all(infiller: Infiller, text: Path) -> None:
+    some, whole = (named(evaluate(infiller, [text], ["nelbo"], max_windows=m)) for m in (3, None))
+    assert some["nelbo"].n < whole["nelbo"].n
+    ratio = whole["bits_per_byte"].value / whole["nelbo"].value
+    assert some["bits_per_byte"].value / some["nelbo"].value == pytest.approx(ratio)
+
+
+def test_what_cannot_be_evaluated_is_one_sentence(infiller: Infiller, text: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no metric is named 'nelb'\. Did you mean 'nelbo'\?"):
+        evaluate(infiller, [text], ["nelb"])
+    with pytest.raises(UsageError, match="must be at least 1"):
+        evaluate(infiller, [text], repeats=0)
+    with pytest.raises(DataError, match="missing"):
+        evaluate(infiller, [tmp_path / "gone"])
+    strange = tmp_path / "strange.txt"
+    strange.write_text("漢字" * 5, encoding="utf8")
+    with pytest.raises(DataError, match="nothing that this model's tokenizer can express"):
+        evaluate(infiller_of(AbsorbingProcess, "characters"), [strange])
+
+
+def test_levels_are_spread_and_unrelated_to_the_order() -> None:
+    start = float(Draws.seeded(0).uniform(1)[0, 0])
+    levels = np.sort((start + np.arange(50) * (math.sqrt(5) - 1) / 2) % 1)
+    assert np.diff(levels).max() < 2 / 50 * 1.5
