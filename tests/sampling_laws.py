@@ -11,13 +11,20 @@ from torch import Tensor
 
 from textdiff.denoiser import Denoiser
 from textdiff.processes import AbsorbingProcess, ForwardProcess
-from textdiff.sampling import Event, Sampler, Samples
+from textdiff.registry import build, names
+from textdiff.sampling import Event, Renoise, Sampler, Samples
 from textdiff.sampling.grids import FirstHittingGrid
+from textdiff.sampling.renoise import RemdmCapRenoise
 from textdiff.sampling.transitions import AcceptTransition
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(size=9, special_ids=(0, 1, 2), mask_id=1, pad_id=0, filler_id=3)
+
+
+def renoises() -> list[Renoise]:
+    """Every registered renoise policy as it is by default, and one that is far more eager."""
+    return [*(build(Renoise, name) for name in names(Renoise)), RemdmCapRenoise(cap=0.6)]
 
 
 def canvas_from(rows: Sequence[Sequence[bool]], seeds: Sequence[int], extra: int = 0) -> Canvas:

@@ -23,7 +23,7 @@ from textdiff.cli import main
 from textdiff.cli.diff import unified_diff
 from textdiff.text.document import Document, Gap
 
-LETTER = b"Dear Ann,\nI was at [MASK: 2 words] on [MASK#day: 1 word].\nYours,\n[MASK]\n"
+LETTER = b"Dear Ann,\r\nI was at [MASK: 2 words] on [MASK#day: 1 word].\nYours,\n[MASK]\n"
 AWKWARD = {
     "crlf": b"one\r\ntwo [MASK: 3 tokens] three\r\nfour\r\n",
     "bom": b"\xef\xbb\xbfThe [MASK: 2 tokens] end",
@@ -162,7 +162,9 @@ def test_a_terminal_shows_the_diff_in_colour(letter: Path, model: Path, monkeypa
     plain = run("infill", letter, "-m", model, "--diff").text
     shown = run("infill", letter, "-m", model, "--diff", terminal=True).text
     assert "\x1b[31m-I was at [MASK: 2 words]" in shown
-    assert re.sub(r"\x1b\[\d*m", "", shown) == plain
+    assert re.sub(r"\x1b\[\d*m", "", shown) == plain.replace("\r", "")
+    nothing = run("infill", "-", "-m", model, "--diff", "--mask-token", "x", stdin=b"a\x07\nx", terminal=True).text
+    assert " a␇\n" in nothing
 
 
 texts = st.text(st.sampled_from("ab \n\r"), max_size=6)
@@ -178,6 +180,15 @@ def test_a_diff_turns_the_source_into_the_filled_document(source: str, fills: li
     diff = unified_diff(document, chosen, "x")
     assert apply(diff, source.encode()) == expected
     assert (diff == b"") == (source.encode() == expected)
+
+
+@pytest.mark.parametrize("distance", range(1, 12))
+def test_changes_that_are_near_share_a_hunk(distance: int) -> None:
+    source = b"[MASK]\n" + b"".join(b"%d\n" % i for i in range(distance - 1)) + b"[MASK]\nend"
+    document = Document.parse(source)
+    diff = unified_diff(document, ["a", "b"], "x")
+    assert apply(diff, source) == document.fill(["a", "b"]).data
+    assert diff.count(b"\n@@") == (1 if distance <= 7 else 2)
 
 
 def apply(diff: bytes, source: bytes) -> bytes:

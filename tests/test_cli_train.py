@@ -77,13 +77,14 @@ def test_training_leaves_a_model_and_says_where(recipe: Path) -> None:
 def test_an_interrupted_run_says_how_it_goes_on(recipe: Path) -> None:
     output = recipe.parent / "run"
     step = RunLog.step
+    state = f"the same command goes on from {output}/state/step-00000002"
+    for stop, left in (1, "nothing had been saved yet"), (3, state):
 
-    def interrupt(log: RunLog, number: int, news: str | None = None) -> None:
-        step(log, number, news)
-        if number == stop:
-            signal.raise_signal(signal.SIGINT)
+        def interrupt(log: RunLog, number: int, news: str | None = None, stop: int = stop) -> None:
+            step(log, number, news)
+            if number == stop:
+                signal.raise_signal(signal.SIGINT)
 
-    for stop, left in (1, "nothing had been saved yet"), (3, f"the same command goes on from {output}/state/step-00000002"):
         with patch.object(RunLog, "step", interrupt):
             ended = run("train", recipe, "--output", output)
         assert (ended.code, ended.out) == (130, b"")
@@ -156,16 +157,18 @@ def test_finetuning_keeps_what_is_the_models(tmp_path: Path) -> None:
 def test_finetuning_takes_as_many_steps_as_the_text_asks_for(tmp_path: Path) -> None:
     start = tiny_checkpoint()
     found = {}
-    for size in (1, 150, 4000):
+    for size in (1, 500, 6000):
         text = tmp_path / f"{size}.txt"
         text.write_text(TEXT * size)
         found[size] = finetuning_recipe(start, "tiny", [str(text)]).training
-    tokens = len(start.tokenizer.encode(TEXT * 150)) + 2
-    assert (found[1].max_steps, found[4000].max_steps) == (100, 2000)
-    assert found[150].max_steps == 4 * tokens // (16 * CONTEXT)
-    assert 100 < found[150].max_steps < 2000
-    assert found[150].warmup_steps == found[150].max_steps // 20
-    few = finetuning_recipe(start, "tiny", [str(tmp_path / "1.txt")], ["training.max_steps=40", "training.eval_steps=9"])
+    tokens = len(start.tokenizer.encode(TEXT * 500)) + 2
+    assert (found[1].max_steps, found[6000].max_steps) == (100, 2000)
+    assert found[500].max_steps == 4 * tokens // (16 * CONTEXT)
+    assert 100 < found[500].max_steps < 2000
+    assert found[500].warmup_steps == found[500].max_steps // 20
+    few = finetuning_recipe(
+        start, "tiny", [str(tmp_path / "1.txt")], ["training.max_steps=40", "training.eval_steps=9"]
+    )
     assert (few.training.warmup_steps, few.training.eval_steps) == (2, 9)
 
 

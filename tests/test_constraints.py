@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import VOCABULARY as TOY
 from oracles import ToyLanguage, canvas_of
-from sampling_laws import VOCABULARY, canvas_from
+from sampling_laws import VOCABULARY, canvas_from, renoises
 from torch import Tensor
 
 from textdiff.errors import DataError, UsageError
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names
-from textdiff.sampling import Accept, AllOf, Constraint, CountRange, Renoise, Sampler, TokenClasses
+from textdiff.sampling import Accept, AllOf, Constraint, CountRange, Sampler, TokenClasses
 from textdiff.sampling.accept import FirstHittingAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.transitions import PosteriorTransition
@@ -39,7 +39,7 @@ def process_of(name: str) -> ForwardProcess:
 
 def samplers() -> list[Sampler]:
     """Every accept policy with every renoise policy, the posterior and first hitting."""
-    mixed = [build(Sampler, {"accept": a, "renoise": r}) for a in names(Accept) for r in names(Renoise)]
+    mixed = [Sampler(accept=build(Accept, name), renoise=renoise) for name in names(Accept) for renoise in renoises()]
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
     return [*mixed, first_hitting, Sampler(transition=PosteriorTransition())]
 

@@ -81,15 +81,6 @@ def test_a_module_imports_only_those_below_it() -> None:
     assert "1 kept, 0 broken" in done.stdout
 
 
-def test_every_command_in_the_readme_is_exercised() -> None:
-    blocks = re.findall(r"^```\w*\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    commands = [" ".join(line.partition(" #")[0].split()) for line in lines if line.startswith("textdiff ")]
-    exercised = " ".join((ROOT / "tests" / "test_readme.py").read_text(encoding="utf-8").split())
-    assert len(commands) >= 5
-    assert [command for command in commands if command not in exercised] == []
-
-
 @pytest.mark.parametrize("script", ["scripts/quickstart", "scripts/test", "scripts/install", ".ci/run"])
 def test_scripts_are_executable_and_parse(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)

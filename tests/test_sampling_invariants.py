@@ -9,7 +9,7 @@ import torch
 from fakes import wild_denoiser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling_laws import VOCABULARY, canvas_from, check_all, check_settles
+from sampling_laws import VOCABULARY, canvas_from, check_all, check_settles, renoises
 
 from textdiff.errors import CheckpointError, ConfigError, DataError
 from textdiff.processes import ForwardProcess
@@ -42,12 +42,12 @@ def process_of(name: str) -> ForwardProcess:
     return build(ForwardProcess, name, vocabulary=VOCABULARY)
 
 
-@pytest.mark.parametrize("renoise", names(Renoise))
+@pytest.mark.parametrize("renoise", renoises(), ids=repr)
 @pytest.mark.parametrize("accept", names(Accept))
 @settings(max_examples=6)
 @given(frozen=rows, steps=steps, seed=seeds, grid=grids, process=st.sampled_from(["absorbing", "uniform", "hybrid"]))
 def test_every_accept_with_every_renoise(
-    accept: str, renoise: str, frozen: list[list[bool]], steps: int, seed: int, grid: str, process: str
+    accept: str, renoise: Renoise, frozen: list[list[bool]], steps: int, seed: int, grid: str, process: str
 ) -> None:
     sampler = build(Sampler, {"steps": steps, "grid": grid, "accept": accept, "renoise": renoise})
     check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))

@@ -9,14 +9,14 @@ import torch
 from fakes import wild_denoiser
 from hypothesis import given
 from hypothesis import strategies as st
-from sampling_laws import VOCABULARY, canvas_from, check_all
+from sampling_laws import VOCABULARY, canvas_from, check_all, renoises
 from torch import Tensor
 
 from textdiff import registry
 from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names, register, to_config
-from textdiff.sampling import Accept, Renoise, Sampler, Step, TokenClasses, Warp, preset
+from textdiff.sampling import Accept, Sampler, Step, TokenClasses, Warp, preset
 from textdiff.sampling.accept import TopKAccept
 from textdiff.sampling.ranks import rank_within
 from textdiff.sampling.transitions import PosteriorTransition
@@ -214,9 +214,9 @@ def test_a_new_policy_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = build(Sampler, {"steps": 40, "accept": {"name": "left_to_right", "width": 2}})
     assert sampler.accept == LeftToRightAccept(width=2)
     assert build(Sampler, to_config(sampler)) == sampler
-    for renoise in names(Renoise):
+    for renoise in renoises():
         for process in ("absorbing", "uniform", "hybrid"):
-            changed = replace(sampler, renoise=build(Renoise, renoise), steps=5)
+            changed = replace(sampler, renoise=renoise, steps=5)
             check_all(
                 changed, process_of(process), canvas_from([[False] * 7, [True, False, True, False], []], [1, 2, 3])
             )

@@ -14,11 +14,12 @@ from textdiff.cli.command import Command, verbatim
 from textdiff.cli.output import put
 
 _EPILOG = """Exit codes:
-  0 ok, 1 bug, 2 usage, 3 configuration, 4 input data, 5 model or checkpoint, 6 resources,
-  7 training became non-finite, 8 a verification failed, 130 interrupted
+  0 ok, 1 bug, 2 usage, 3 configuration, 4 input data, 5 model or checkpoint,
+  6 resources, 7 training became non-finite, 8 a verification failed,
+  130 interrupted
 """
 _EXAMPLES = """Examples:
-  textdiff infill letter.md                    fill every [MASK] in a document
+  textdiff infill letter.md
   textdiff generate "Once upon a time" --watch
   textdiff finetune --data my/*.txt --output runs/mine
 """

@@ -24,11 +24,11 @@ EXAMPLES = r"""Examples:
 
 def components(
     family: Annotated[
-        str | None, typer.Argument(metavar="[FAMILY]", help="accept, schedule, process, sampler, … By default all.")
+        str | None, typer.Argument(metavar="FAMILY", help="accept, schedule, process, sampler, … By default all.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what recipes and options can name: every component with its options, and the samplers."""
+    """List what recipes and --sampler can name, with all options."""
     found = catalogue()
     if family is not None:
         found = [entry for entry in found if entry["family"] == _family_named(family, [e["family"] for e in found])]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = r"""Examples:
   textdiff evaluate --data held-out.txt
-  textdiff evaluate -m runs/mine --data held-out.txt --metrics nelbo --repeats 4
+  textdiff evaluate -m runs/mine --data test.txt --metrics nelbo --repeats 4
   textdiff evaluate -m runs/mine --data test.jsonl --column body --json
 """
 
@@ -42,7 +41,11 @@ def evaluate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Score texts under a model: likelihood bounds with standard errors, and the entropies that counting reaches."""
+    """Measure how well a model predicts texts.
+
+    Likelihood bounds with standard errors, and beside them the entropies that
+    counting alone reaches on the same texts.
+    """
     from textdiff.evaluation import METRICS
     from textdiff.evaluation import evaluate as run_metrics
 
@@ -66,7 +69,7 @@ def evaluate(
             on_windows=lambda done: status.update(f"scored {done} windows"),
         )
     if as_json:
-        rows = [asdict(score) for score in scores]
+        rows = [score.plain() for score in scores]
         put_json({"schema": "textdiff.evaluate/1", "model": infiller.name, "seed": seed, "scores": rows})
     else:
         put(score_table(scores))
@@ -79,8 +82,10 @@ def score_table(scores: Sequence[Score]) -> str:
     return aligned(rows) + "".join(f"\n{signature}\n" for signature in signatures)
 
 
-def number(value: float, error: float | None) -> str:
+def number(value: float | None, error: float | None) -> str:
     """A value with as many decimals as its standard error gives sense to."""
+    if value is None:
+        return "unknown"
     if error is None or error == 0:
         return f"{value:.4f}"
     if not math.isfinite(error):

@@ -13,8 +13,9 @@ from textdiff.cli.train import announce, resumable
 
 EXAMPLES = r"""Examples:
   textdiff finetune --data my/*.txt --output runs/mine
-  textdiff finetune -m runs/mine --data more.jsonl --output runs/more --set data.column=body
-  textdiff finetune --data my.txt --output runs/mine --set training.max_steps=300 training.learning_rate=1e-4
+  textdiff finetune -m runs/mine --data more.txt --output runs/more
+  textdiff finetune --data a.jsonl --output runs/a --set data.column=body
+  textdiff finetune --data my.txt --output my --set training.max_steps=300
 """
 
 
@@ -26,10 +27,11 @@ def finetune(
     model: Model = "default",
     settings: Settings = None,
 ) -> None:
-    """Teach a model the language of your texts; prints the new model's folder.
+    """Teach a model the language of your texts.
 
-    Vocabulary, noise and network are those of MODEL. The number of steps follows the size of the texts.
-    A run that was stopped goes on from its last saved state when it is started again.
+    Prints the new model's folder. Vocabulary, noise and network are those of MODEL; the
+    number of steps follows the size of the texts. A run that was stopped goes on from
+    its last saved state when it is started again.
     """
     hush()
     from textdiff.infiller import open_checkpoint

@@ -41,7 +41,7 @@ EXAMPLES = r"""Examples:
 
 def generate(
     prompt: Annotated[
-        str | None, typer.Argument(metavar="[PROMPT|-]", help="Text to go on from; - reads standard input as it is.")
+        str | None, typer.Argument(metavar="PROMPT|-", help="Text to go on from; - reads standard input as it is.")
     ] = None,
     model: Model = "default",
     n: Annotated[int, typer.Option("-n", min=1, max=10_000, metavar="N", help="How many samples.")] = 1,

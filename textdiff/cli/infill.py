@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -38,10 +39,11 @@ EXAMPLES = r"""Examples:
   textdiff infill letter.md --seed 7 -o filled.md
   textdiff infill letter.md --diff | patch letter.md
   textdiff infill notes.txt --in-place --mask-token ____
-  echo "He opened the [MASK: 1 word] and looked out." | textdiff infill - --json
+  echo "He opened the [MASK: 1 word]." | textdiff infill - --json
 
 Gaps in a document:
-  [MASK]  [MASK: 5 words]  [MASK: 3-8 words]  [MASK: 12 tokens]  [MASK#name: 5 words]
+  [MASK]  [MASK: 5 words]  [MASK: 3-8 words]  [MASK: 12 tokens]
+  [MASK#name]  [MASK#name: 5 words]
   \[MASK] is the literal text [MASK].
 """
 
@@ -141,6 +143,6 @@ def _print_diff(document: Document, result: InfillResult, name: str) -> None:
         put(data)
         return
     styles = {"+": "added", "-": "removed", "@": "place"} if shows_colours(sys.stdout) else {}
-    for line in data.decode(errors="replace").split("\n"):
+    for line in re.split("\r?\n", data.decode(errors="replace").removesuffix("\n")):
         style = styles.get(line[:1])
-        put((painted(line, style) if style else visible(line)) + "\n" if line else "")
+        put((painted(line, style) if style else visible(line)) + "\n")

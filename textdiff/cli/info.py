@@ -27,7 +27,7 @@ def info(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As for -m of other commands.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model is: its network, noise, vocabulary, samplers, scores and card."""
+    """Show what a model is made of, and how good it is."""
     hush()
     from textdiff.infiller import find_model, open_checkpoint
     from textdiff.infiller.checkpoint import is_checkpoint

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         drop_output()
         return 0
     except KeyboardInterrupt as stop:
-        say(f"textdiff: {stop or 'interrupted'}")
+        say(f"textdiff: {str(stop) or 'interrupted'}")
         return 130
     except TextdiffError as error:
         help_for = _help_for(names) if isinstance(error, UsageError) else ""

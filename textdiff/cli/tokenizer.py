@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TRAIN_EXAMPLES = r"""Examples:
   textdiff tokenizer train --data my/*.txt --output tokenizers/mine
-  textdiff tokenizer train --data my.txt --kind characters --vocab-size 128 --output tokenizers/letters
+  textdiff tokenizer train --data my.txt --kind characters --output letters
 """
 CHECK_EXAMPLES = r"""Examples:
   textdiff tokenizer check tokenizers/mine --data held-out.txt

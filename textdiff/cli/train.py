@@ -17,8 +17,7 @@ from textdiff.errors import UsageError
 
 EXAMPLES = r"""Examples:
   textdiff train recipes/shakespeare.yaml --output runs/shakespeare
-  textdiff train recipes/shakespeare.yaml --output runs/uniform --set process.name=uniform
-  textdiff train my.yaml --output runs/my --set data.train=my.txt training.max_steps=200
+  textdiff train my.yaml --output runs/my --set process.name=uniform seed=1
   textdiff train my.yaml --set training.max_steps=200 --dry-run
 """
 
@@ -41,9 +40,10 @@ def train(
         bool, typer.Option("--dry-run", help="Print the whole recipe as it would run, and stop.")
     ] = False,
 ) -> None:
-    """Train a model as a recipe says; prints the model's folder.
+    """Train a model from scratch, as a recipe says.
 
-    A run that was stopped goes on from its last saved state when it is started again.
+    Prints the model's folder. A run that was stopped goes on from its last saved state
+    when it is started again.
     """
     if output is None and not dry_run:
         raise UsageError("--output is missing: name the folder of the run")

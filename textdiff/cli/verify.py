@@ -20,7 +20,10 @@ EXAMPLES = r"""Examples:
 def verify(
     model: Annotated[str, typer.Argument(metavar="FOLDER", help="A checkpoint, a run's folder, or 'default'.")],
 ) -> None:
-    """Check a checkpoint: every file against its manifest, and that its weights load and are finite."""
+    """Check that a model is intact.
+
+    Every file is compared with the manifest, and all weights must load and be finite.
+    """
     hush()
     from textdiff.infiller import Checkpoint, find_model
 
@@ -32,5 +35,6 @@ def verify(
         except CheckpointError as error:
             problems = [str(error)]
     if problems:
-        raise VerificationError(f"{folder} failed {len(problems)} checks: {'; '.join(problems)}")
+        counted = "1 check" if len(problems) == 1 else f"{len(problems)} checks"
+        raise VerificationError(f"{folder} failed {counted}: {'; '.join(problems)}")
     put(f"ok: {folder}\n")

@@ -57,13 +57,13 @@ class _Show:
 
     def __init__(self, live: Live, delay: float) -> None:
         self._live, self._delay = live, delay
-        self._before = Text()
+        self._before = ""
 
     def __call__(self, progress: Progress, picture: Text) -> None:
         self._live.update(frame(picture, status(progress), self._live.console), refresh=True)
-        if picture != self._before:  # rows wait for each other, so that many a step shows nothing new
+        if picture.plain != self._before:  # rows wait for each other, so that many a step shows nothing new
             time.sleep(self._delay)
-        self._before = picture
+        self._before = picture.plain
 
 
 def status(progress: Progress) -> str:
@@ -83,4 +83,6 @@ def frame(text: Text, below: str, console: Console) -> Text:
     first = noisy[0] if noisy else len(lines)
     top = max(0, min(first - height // 3, len(lines) - height))
     shown = list(lines[top : top + height])
-    return Text("\n").join([*shown, Text(below, style="cyan", no_wrap=True, overflow="ellipsis")])
+    line = Text(below, style="cyan")
+    line.truncate(console.width, overflow="ellipsis")
+    return Text("\n", no_wrap=True, overflow="crop").join([*shown, line])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Score:
     n: int
     standard_error: float | None
     signature: str
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as JSON takes them: a number that is not finite, such as the error of a single window, is None."""
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(self).items()}
 
     @property
     def interval(self) -> tuple[float, float] | None:

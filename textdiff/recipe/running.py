@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from textdiff.recipe.recipe import Recipe
 from textdiff.registry import name_of, to_config
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
-from textdiff.training import TrainingJob, state_folders, train
+from textdiff.training import TrainingJob, is_main_process, state_folders, train
 
 # What may change between a run and its continuation.
 _FREE_TO_CHANGE = {"description", "samplers"}
@@ -36,7 +36,7 @@ _FREE_IN_TRAINING = {
 
 
 # Noise draws over all windows of the last evaluation: a short text is corrupted several times.
-_FINAL_DRAWS = 2_000
+_FINAL_DRAWS = 256
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,10 @@ def run_recipe(
     state = _state(recipe, output, resume)
     run = PreparedRun(recipe, folder, start)
     loader, model, fingerprint = run.loader(), run.model(), run.fingerprint()
-    output.mkdir(parents=True, exist_ok=True)
     plain = to_config(recipe)
-    (output / "recipe.yaml").write_text(dump_yaml(plain), encoding="utf8")
+    if is_main_process():
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "recipe.yaml").write_text(dump_yaml(plain), encoding="utf8")
     result = Checkpoint(model, run.tokenizer, recipe.samplers or DefaultSamplers.of(model.process), plain)
     held_out = len(run.validation_ids) > 1
     progress = train(
@@ -166,9 +167,11 @@ def run_recipe(
         ),
         state,
     )
+    if not is_main_process():
+        return result
     scores = _final_scores(run, model) if held_out else []
     card = model_card(model, run.tokenizer, plain, scores, progress.step, progress.tokens, progress.seconds)
-    result = replace(result, metrics={"scores": [asdict(score) for score in scores]}, card=card)
+    result = replace(result, metrics={"scores": [score.plain() for score in scores]}, card=card)
     result.save(output / "model")
     return result
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from textdiff.data import TrainingLoader
 from textdiff.draws import Draws
@@ -21,6 +20,7 @@ from textdiff.model import DiffusionModel
 from textdiff.objectives import Objective, stratified
 from textdiff.text.canvas import Canvas
 from textdiff.training.config import TrainingConfig
+from textdiff.training.devices import has_bf16_units, make_accelerator
 from textdiff.training.ema import ExponentialMovingAverage
 from textdiff.training.log import RunLog
 from textdiff.training.optimizers import make_optimizers, set_learning_rate
@@ -70,20 +70,13 @@ def train(job: TrainingJob, resume: Path | None = None) -> Progress:
     return _Trainer(job).run(resume)
 
 
-def has_bf16_units() -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
 class _Trainer:
     """The parts of a running job."""
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
         bf16 = has_bf16_units() if job.config.bf16 is None else job.config.bf16
-        self.accelerator = Accelerator()
+        self.accelerator = make_accelerator()
         self.optimizers = make_optimizers(job.model, job.config)
         prepared = self.accelerator.prepare(TrainingStep(job.model, job.objective, bf16), *self.optimizers)
         self.step_module = prepared[0]

@@ -1,0 +1,120 @@
+"""Every command of the README works as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from textdiff.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+SHELL = [line.split("  #")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+COMMANDS = [line for line in SHELL if line.startswith("textdiff ")]
+PYTHON = [block for kind, block in BLOCKS if kind == "python"]
+
+TINY = "--set training.max_steps=2 --set training.per_device_train_batch_size=2 --set training.save_steps=2".split()
+FAST_SHAKESPEARE = [
+    *TINY, "--set", "backbone.hidden_size=16", "--set", "backbone.num_hidden_layers=1", "--set", "context_length=32",
+    "--set", "data.train=shakespeare.txt",
+]  # fmt: skip
+# What a command is given besides, so that its test takes seconds.
+FASTER = {
+    "textdiff finetune --data my/*.txt --output runs/mine": TINY,
+    "textdiff train recipes/shakespeare.yaml --output runs/shakespeare": FAST_SHAKESPEARE,
+    "textdiff train recipes/shakespeare.yaml --output runs/uniform --set process.name=uniform": FAST_SHAKESPEARE,
+    "textdiff evaluate -m runs/mine --data held-out.txt": ["--max-windows", "2"],
+    "textdiff infill letter.md --watch": ["--watch-delay", "0"],
+}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with what the README's commands name."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    letter = (ROOT / "data" / "samples" / "letter.md").read_bytes()
+    garden = (ROOT / "data" / "corpus" / "garden.txt").read_text(encoding="utf8")
+    (folder / "letter.md").write_bytes(letter)
+    (folder / "notes.txt").write_text("Buy ____ and ____ for the garden.\n", encoding="utf8")
+    (folder / "my").mkdir()
+    (folder / "my" / "one.txt").write_text(garden[:3000], encoding="utf8")
+    (folder / "my" / "two.txt").write_text(garden[3000:6000], encoding="utf8")
+    (folder / "held-out.txt").write_text(garden[6000:8000], encoding="utf8")
+    shakespeare = (ROOT / "data" / "corpus" / "shakespeare.txt").read_text(encoding="utf8")
+    (folder / "shakespeare.txt").write_text(shakespeare[:4000], encoding="utf8")
+    (folder / "reaction.txt").write_text("CC(=O)O.OCC>>CC(=O)[MASK: 1 token]CC\n", encoding="utf8")
+    (folder / "models").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(
+    command: str,
+    desk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    development_data: Callable[[str], Path],
+) -> None:
+    monkeypatch.chdir(desk)
+    if "rxn-albert-mlm" in command and not (link := desk / "models" / "rxn-albert-mlm").exists():
+        link.symlink_to(development_data("rxn-albert-mlm"))
+    if "runs/mine" in command and not (desk / "runs" / "mine").exists():
+        run("textdiff finetune --data my/*.txt --output runs/mine")
+    letter = (desk / "letter.md").read_bytes()
+    assert run(command) == 0, capfd.readouterr().err
+    (desk / "letter.md").write_bytes(letter)
+
+
+def run(command: str) -> int:
+    words = [*shlex.split(command)[1:], *FASTER.get(command, [])]
+    expanded = [
+        item for word in words for item in (map(str, sorted(Path().glob(word))) if "*" in word else [word])
+    ]
+    return main(expanded)
+
+
+def test_the_readme_has_commands_and_nothing_else_in_its_shell_blocks() -> None:
+    assert len(COMMANDS) > 15
+    others = [line for line in SHELL if line and not line.startswith("textdiff ")]
+    assert others == ["scripts/quickstart", "scripts/test"]
+
+
+def test_the_scripts_exist_and_parse() -> None:
+    for name in ("quickstart", "test", "install"):
+        subprocess.run(["bash", "-n", str(ROOT / "scripts" / name)], check=True)
+        assert os.access(ROOT / "scripts" / name, os.X_OK)
+
+
+def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    example = next(block for block in PYTHON if "textdiff.load" in block)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("She opened the ")
+
+
+def test_the_policy_of_the_readme_is_a_policy() -> None:
+    """It is registered under its name, and a sampler with it can be built."""
+    from textdiff.registry import build, names
+    from textdiff.sampling import Accept, Sampler
+
+    block = next(block for block in PYTHON if "RarestAccept" in block)
+    header = (
+        "from dataclasses import dataclass\nfrom torch import Tensor\nfrom textdiff.registry import register\n"
+        "from textdiff.sampling import Accept, Step\nfrom textdiff.sampling.accept.ranked import RankedAccept\n"
+    )
+    scope = {"__name__": "rarest"}
+    try:
+        exec(compile(header + block, "README.md", "exec"), scope)
+        assert "rarest" in names(Accept)
+        assert type(build(Sampler, {"accept": "rarest"}).accept) is scope["RarestAccept"]
+    finally:
+        from textdiff import registry
+
+        registry._FAMILIES[Accept].pop("rarest", None)
