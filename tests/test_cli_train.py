@@ -139,14 +139,20 @@ def test_finetuning_keeps_what_is_the_models(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     start = tiny_checkpoint("uniform")
+    start.model.config.prediction = "posterior"
     recipe = finetuning_recipe(start, "tiny", [str(text)])
     assert recipe.make_process(start.tokenizer.vocabulary) == start.model.process
     assert recipe.backbone == start.model.backbone.config
-    assert (recipe.context_length, recipe.prediction) == (CONTEXT, start.model.config.prediction)
+    assert (recipe.context_length, recipe.prediction) == (CONTEXT, "posterior")
     assert recipe.samplers == DefaultSamplers.of(start.model.process)
     assert [name_of(task) for task in recipe.tasks] == ["gaps", "whole"]
     assert (recipe.training.learning_rate, recipe.training.max_steps, recipe.training.warmup_steps) == (3e-4, 100, 5)
-    for override in ("process.name=absorbing", "backbone.hidden_size=8", "tokenizer.path=x", "prediction=posterior"):
+    for override in (
+        "process.name=absorbing",
+        "backbone.hidden_size=8",
+        "tokenizer.path=x",
+        "prediction=leave_one_out",
+    ):
         with pytest.raises(ConfigError, match="the model's own"):
             finetuning_recipe(start, "tiny", [str(text)], [override])
     with pytest.raises(ConfigError, match="at most the model's 64, got 65"):

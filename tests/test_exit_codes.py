@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import warnings
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from tiny import Ended, run, save_tiny
+from transformers.utils import logging
 
 from textdiff.cli.app import make_command
 from textdiff.cli.command import spread
+from textdiff.cli.loading import load_infiller
+from textdiff.infiller import Infiller
 
 COMMANDS = ["infill", "generate", "train", "finetune", "evaluate", "list", "info", "verify"]
 PATHS = [[name] for name in COMMANDS] + [["tokenizer"], ["tokenizer", "train"], ["tokenizer", "check"]]
@@ -190,7 +194,13 @@ def test_closed_streams_are_said(
 
 
 def test_success_says_nothing(letter: Path, model: Path) -> None:
-    assert run("infill", letter, "-m", model).err == ""
+    def load(name: str) -> Infiller:
+        warnings.warn("third parties warn", UserWarning, stacklevel=2)
+        logging.enable_progress_bar()
+        return load_infiller(name)
+
+    with patch("textdiff.cli.infill.load_infiller", load):
+        assert run("infill", letter, "-m", model).err == ""
     assert run("infill", letter, "-m", model, "--json", "--seed", 10**30).err == ""
 
 

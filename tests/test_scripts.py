@@ -1,0 +1,61 @@
+"""The scripts that make the packaged model."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from test_infiller import infiller_of
+
+from textdiff.infiller import Checkpoint, load
+from textdiff.processes import AbsorbingProcess
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def script(name: str, *arguments: str | Path, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_corpus_keeps_every_paragraph_of_the_novels(tmp_path: Path) -> None:
+    novel = [f"Chapter {i}. " + "It rained on the hill all day. " * (i % 5 + 1) for i in range(60)]
+    (tmp_path / "novels-pd").mkdir()
+    (tmp_path / "nltk-open").mkdir()
+    for name in ("train", "valid"):
+        text = "\n".join(novel) + "\n\n" + "Another book.\n"
+        (tmp_path / "novels-pd" / f"novels.{name}.txt.xz").write_bytes(lzma.compress(text.encode()))
+    gutenberg = "[Poems by William Blake 1789]\nTiger\n[Emma by Jane Austen 1816]\nEmma Woodhouse.\nThis eBook is free.\n"
+    (tmp_path / "nltk-open" / "gutenberg15.txt.xz").write_bytes(lzma.compress(gutenberg.encode()))
+    script("prepare_corpus.py", tmp_path / "out", TEXTDIFF_DATA=str(tmp_path))
+    rows = [json.loads(line)["text"] for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines()]
+    words = sorted(" ".join(rows).split())
+    assert words == sorted(" ".join([*novel, "Another book.", "Emma Woodhouse."]).split())
+    layouts = {("\n\n" in row, max(map(len, row.splitlines())) <= 100) for row in rows if len(row) > 400}
+    assert {(True, True), (True, False)} <= layouts
+
+
+def test_packaging_halves_the_weights_and_keeps_the_fills_close(tmp_path: Path) -> None:
+    infiller = infiller_of(AbsorbingProcess)
+    recipe = {"seed": 1}
+    Checkpoint(infiller.model, infiller.tokenizer, infiller.samplers, recipe, card="A card.").save(tmp_path / "model")
+    script("package_model.py", tmp_path, tmp_path / "packaged")
+    small, whole = (p / "model.safetensors" for p in (tmp_path / "packaged", tmp_path / "model"))
+    assert small.stat().st_size < 0.6 * whole.stat().st_size
+    assert (tmp_path / "packaged" / "README.md").read_text() == "A card."
+    packaged = load(tmp_path / "packaged")
+    for name, tensor in infiller.model.state_dict().items():
+        torch.testing.assert_close(packaged.model.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)
+        assert packaged.model.state_dict()[name].dtype == torch.float32
