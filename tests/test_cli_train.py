@@ -180,6 +180,7 @@ def test_finetuning_takes_as_many_steps_as_the_text_asks_for(tmp_path: Path) -> 
 
 def test_a_model_without_a_filler_learns_other_tasks(tmp_path: Path) -> None:
     from transformers import BertConfig, BertForMaskedLM
+    from transformers.utils import logging
 
     folder, text = tmp_path / "bert", tmp_path / "text.txt"
     text.write_text(TEXT)
@@ -197,6 +198,8 @@ def test_a_model_without_a_filler_learns_other_tasks(tmp_path: Path) -> None:
     network.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join([*words, "##x"]) + "\n")
     output = tmp_path / "run"
+    logging.enable_progress_bar()
+    assert run("infill", "-", "-m", folder, stdin=b"the [MASK] house").err == ""
     settings = ["training.max_steps=1", "training.per_device_train_batch_size=2"]
     ended = run("finetune", "-m", folder, "--data", text, "--output", output, "--set", *settings)
     assert (ended.code, ended.err.count("error")) == (0, 0)

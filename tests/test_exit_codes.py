@@ -11,7 +11,6 @@ from unittest.mock import patch
 
 import pytest
 from tiny import Ended, run, save_tiny
-from transformers.utils import logging
 
 from textdiff.cli.app import make_command
 from textdiff.cli.command import spread
@@ -193,14 +192,14 @@ def test_closed_streams_are_said(
     assert "standard output is closed" in capsys.readouterr().err
 
 
-def test_success_says_nothing(letter: Path, model: Path) -> None:
+def test_success_says_nothing(letter: Path, model: Path, recwarn: pytest.WarningsRecorder) -> None:
     def load(name: str) -> Infiller:
         warnings.warn("third parties warn", UserWarning, stacklevel=2)
-        logging.enable_progress_bar()
         return load_infiller(name)
 
     with patch("textdiff.cli.infill.load_infiller", load):
         assert run("infill", letter, "-m", model).err == ""
+    assert len(recwarn) == 0
     assert run("infill", letter, "-m", model, "--json", "--seed", 10**30).err == ""
 
 
