@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Puts a trained model into the package, its weights in bfloat16.
 
-    python scripts/package_model.py runs/default textdiff/packaged/default
+python scripts/package_model.py runs/default textdiff/packaged/default
 """
 
 from __future__ import annotations

@@ -20,7 +20,14 @@ SHELL = [line.split("  #")[0].strip() for kind, block in BLOCKS if kind == "sh" 
 COMMANDS = [line for line in SHELL if line.startswith("textdiff ")]
 PYTHON = [block for kind, block in BLOCKS if kind == "python"]
 
-TINY = "--set training.max_steps=2 --set training.per_device_train_batch_size=2 --set training.save_steps=2".split()
+TINY = [
+    "--set",
+    "training.max_steps=2",
+    "--set",
+    "training.per_device_train_batch_size=2",
+    "--set",
+    "training.save_steps=2",
+]
 FAST_SHAKESPEARE = [
     *TINY, "--set", "backbone.hidden_size=16", "--set", "backbone.num_hidden_layers=1", "--set", "context_length=32",
     "--set", "data.train=shakespeare.txt",
@@ -75,9 +82,7 @@ def test_command(
 
 def run(command: str) -> int:
     words = [*shlex.split(command)[1:], *FASTER.get(command, [])]
-    expanded = [
-        item for word in words for item in (map(str, sorted(Path().glob(word))) if "*" in word else [word])
-    ]
+    expanded = [item for word in words for item in (map(str, sorted(Path().glob(word))) if "*" in word else [word])]
     return main(expanded)
 
 

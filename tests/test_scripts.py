@@ -37,7 +37,9 @@ def test_the_corpus_keeps_every_paragraph_of_the_novels(tmp_path: Path) -> None:
     for name in ("train", "valid"):
         text = "\n".join(novel) + "\n\n" + "Another book.\n"
         (tmp_path / "novels-pd" / f"novels.{name}.txt.xz").write_bytes(lzma.compress(text.encode()))
-    gutenberg = "[Poems by William Blake 1789]\nTiger\n[Emma by Jane Austen 1816]\nEmma Woodhouse.\nThis eBook is free.\n"
+    gutenberg = (
+        "[Poems by William Blake 1789]\nTiger\n[Emma by Jane Austen 1816]\nEmma Woodhouse.\nThis eBook is free.\n"
+    )
     (tmp_path / "nltk-open" / "gutenberg15.txt.xz").write_bytes(lzma.compress(gutenberg.encode()))
     script("prepare_corpus.py", tmp_path / "out", TEXTDIFF_DATA=str(tmp_path))
     rows = [json.loads(line)["text"] for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines()]

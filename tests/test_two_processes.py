@@ -11,8 +11,17 @@ import torch
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
-OPTIONS = """data.train=text.txt context_length=32 training.max_steps=4 training.save_steps=4 training.bf16=false
-    backbone.hidden_size=16 backbone.num_hidden_layers=1 training.optim=adamw training.adam_epsilon=1e-2""".split()
+OPTIONS = [
+    "data.train=text.txt",
+    "context_length=32",
+    "training.max_steps=4",
+    "training.save_steps=4",
+    "training.bf16=false",
+    "backbone.hidden_size=16",
+    "backbone.num_hidden_layers=1",
+    "training.optim=adamw",
+    "training.adam_epsilon=1e-2",
+]
 
 
 def train(folder: Path, launcher: list[str], rows: int, output: str) -> dict[str, torch.Tensor]:
