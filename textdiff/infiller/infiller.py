@@ -134,9 +134,10 @@ class Infiller:
         count = self._new_tokens(len(given), max_new_tokens)
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.generate)
         began = time.perf_counter()
-        hole = self.tokenizer.vocabulary.mask_id or self.tokenizer.vocabulary.pad_id
         seeds = Draws.seeded([seed] * n).fold(torch.arange(n)).keys.tolist()
-        row, frozen = given + [hole] * count, [True] * len(given) + [False] * count
+        # what stands at free positions is of no matter: the sampler begins with noise
+        row = given + [self.tokenizer.vocabulary.pad_id] * count
+        frozen = [True] * len(given) + [False] * count
         canvas = Canvas.of_rows([row] * n, [frozen] * n, seeds, self.tokenizer.vocabulary)
         written = write(self.model, chosen, canvas, free_limits(canvas, self.tokenizer), on_progress)
         texts = [self.tokenizer.decode(ids[len(given) :]) for ids in written.ids.tolist()]
