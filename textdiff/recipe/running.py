@@ -35,8 +35,8 @@ _FREE_IN_TRAINING = {
 }  # fmt: skip
 
 
-# Noise draws over all windows of the last evaluation: a short text is corrupted several times.
-_FINAL_DRAWS = 256
+# Tokens of the last evaluation at least: a short text is corrupted several times.
+_FINAL_TOKENS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,7 @@ def _final_scores(run: PreparedRun, model: DiffusionModel) -> list[Score]:
     model.eval()
     text = run.tokenizer.decode(run.validation_ids.tolist())
     scored = ScoredText(run.validation_ids, len(text.encode()), len(text.split()))
-    windows = -(-len(run.validation_ids) // model.config.context_length)
-    repeats = -(-_FINAL_DRAWS // windows)
+    repeats = -(-_FINAL_TOKENS // len(run.validation_ids))
     sign = signature(
         {
             "process": name_of(model.process),
