@@ -46,7 +46,9 @@ def any_infiller(request: pytest.FixtureRequest) -> Infiller:
 
 LITERALS = ["\r\n", "\ufeff", "😀", "\0", "[FILL]", "[PAD]", "<mask>", "\\[MASK]", " ", "é", "word", "\n\n", "a b", "."]
 GAPS = ["[MASK]", "[MASK: 2 words]", "[MASK: 1-3 words]", "[MASK: 3 tokens]", "[MASK#n: 2-4 tokens]"]
-PART = st.one_of(st.sampled_from(LITERALS), st.text(max_size=12).map(lambda s: s.replace("[MASK", "").replace("\\", "")))
+PART = st.one_of(
+    st.sampled_from(LITERALS), st.text(max_size=12).map(lambda s: s.replace("[MASK", "").replace("\\", ""))
+)
 DOCUMENT = st.builds(
     lambda before, gap, middle, more, after: "".join(before) + gap + "".join(middle) + "".join(more) + "".join(after),
     st.lists(PART, max_size=4),
