@@ -12,6 +12,7 @@ import torch
 from tiny import CONTEXT, TEXT, run, save_tiny, tiny_checkpoint
 
 import textdiff
+from textdiff.cli.evaluate import number
 from textdiff.errors import ConfigError
 from textdiff.files import parse_yaml
 from textdiff.infiller import Checkpoint, DefaultSamplers
@@ -59,6 +60,8 @@ def test_training_leaves_a_model_and_says_where(recipe: Path) -> None:
     assert (ended.code, ended.out) == (0, f"{output / 'model'}\n".encode())
     assert "held-out nelbo" in ended.err
     assert "Writing model" not in ended.err
+    final = ended.err.partition("held-out text, whole:")[2]
+    assert [name for name in ("nelbo", "±", "unigram_entropy", "bigram_entropy") if name not in final] == []
     names = [score["name"] for score in json.loads((output / "model" / "metrics.json").read_text())["scores"]]
     assert "nelbo" in names
     shown = run("info", output)
@@ -205,3 +208,9 @@ def test_a_model_without_a_filler_learns_other_tasks(tmp_path: Path) -> None:
     assert (ended.code, ended.err.count("error")) == (0, 0)
     assert [name_of(task) for task in load_recipe(output / "recipe.yaml").tasks] == ["whole", "prefix"]
     assert run("infill", "-", "-m", output, stdin=b"the [MASK: 1 word] house").code == 0
+
+
+def test_the_scores_of_a_text_of_one_word_are_readable() -> None:
+    """A perplexity per word with hundreds of digits once stood here."""
+    assert number(1e300, 2e298) == "1.000e+300 ± 2.0e+298"
+    assert number(4.899, 0.0326) == "4.899 ± 0.033"

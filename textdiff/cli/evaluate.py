@@ -75,6 +75,10 @@ def evaluate(
         put(score_table(scores))
 
 
+_HUGE = 1e6
+"""From here on digits say nothing: the perplexity of a word where a text has hardly any."""
+
+
 def score_table(scores: Sequence[Score]) -> str:
     """Names, values with their standard errors, units and counts, and below them the signatures."""
     rows = [(s.name, number(s.value, s.standard_error), s.unit, f"n = {s.n:,}") for s in scores]
@@ -86,6 +90,8 @@ def number(value: float | None, error: float | None) -> str:
     """A value with as many decimals as its standard error gives sense to."""
     if value is None:
         return "unknown"
+    if abs(value) >= _HUGE:
+        return f"{value:.3e}" + ("" if error is None else f" ± {error:.1e}")
     if error is None or error == 0:
         return f"{value:.4f}"
     if not math.isfinite(error):

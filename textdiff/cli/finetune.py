@@ -41,5 +41,5 @@ def finetune(
     start = open_checkpoint(model)
     recipe = finetuning_recipe(start, model, [str(file) for file in data], settings or ())
     with resumable(output):
-        run_recipe(recipe, Path(), output, start=start)
-    announce(output)
+        trained = run_recipe(recipe, Path(), output, start=start)
+    announce(output, trained)

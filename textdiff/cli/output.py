@@ -46,9 +46,13 @@ def put_json(value: Mapping[str, Any]) -> None:
 
 def say(message: str) -> None:
     """One line to a person, on stderr."""
-    line = " ".join(visible(message).split())
+    show(" ".join(visible(message).split()))
+
+
+def show(text: str) -> None:
+    """Lines of our own making to a person, on stderr, as they are."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # nobody listens: the exit code has to do
         return
 

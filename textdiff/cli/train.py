@@ -6,14 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from textdiff.cli.loading import hush
 from textdiff.cli.options import Settings
-from textdiff.cli.output import put
+from textdiff.cli.output import put, show
 from textdiff.errors import UsageError
+
+if TYPE_CHECKING:
+    from textdiff.infiller import Checkpoint
 
 EXAMPLES = r"""Examples:
   textdiff train recipes/shakespeare.yaml --output runs/shakespeare
@@ -42,8 +45,9 @@ def train(
 ) -> None:
     """Train a model from scratch, as a recipe says.
 
-    Prints the model's folder. A run that was stopped goes on from its last saved state
-    when it is started again.
+    Prints the model's folder, and on standard error its scores on the held-out text beside
+    that text's own unigram and bigram entropies. A run that was stopped goes on from its
+    last saved state when it is started again.
     """
     if output is None and not dry_run:
         raise UsageError("--output is missing: name the folder of the run")
@@ -57,8 +61,8 @@ def train(
         put(dump_yaml(to_config(wanted)))
         return
     with resumable(output):
-        run_recipe(wanted, recipe.parent, output, resume)
-    announce(output)
+        trained = run_recipe(wanted, recipe.parent, output, resume)
+    announce(output, trained)
 
 
 @contextmanager
@@ -74,7 +78,14 @@ def resumable(output: Path) -> Iterator[None]:
         raise KeyboardInterrupt(f"interrupted; {left}") from None
 
 
-def announce(output: Path) -> None:
-    """Prints where the model is; of several processes only the first one does."""
-    if os.environ.get("RANK", "0") == "0":
-        put(f"{output / 'model'}\n")
+def announce(output: Path, trained: Checkpoint) -> None:
+    """Says how the model scores, and prints where it is; of several processes only the first one does."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    from textdiff.cli.evaluate import score_table
+    from textdiff.metrics import Score
+
+    scores = [Score(**score) for score in (trained.metrics or {}).get("scores", [])]
+    if scores:
+        show("held-out text, whole:\n" + score_table(scores))
+    put(f"{output / 'model'}\n")

@@ -57,8 +57,9 @@ It writes what is likely, which need not be true. It knows the language and the 
 
 
 def _value(score: Score) -> str:
-    error = "" if score.standard_error is None else f" ± {score.standard_error:.4f}"
-    return f"{score.value:.4f}{error}"
+    form = ".4f" if abs(score.value) < 1e6 else ".3e"
+    error = "" if score.standard_error is None else f" ± {score.standard_error:{form}}"
+    return f"{score.value:{form}}{error}"
 
 
 def _listed(names: str | Sequence[str]) -> str:
