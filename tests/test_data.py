@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import lzma
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from textdiff.data import (
     encode_corpus,
     evaluation_batches,
     load_corpus,
+    word_joins,
 )
 from textdiff.data.packing import chunks_of
 from textdiff.errors import ConfigError, DataError
@@ -148,6 +150,49 @@ def test_gaps_hold_the_text_and_fillers_after_it() -> None:
             rooms.append(len(gap))
     assert max(rooms) <= 8 and min(rooms) == 1
     assert 0.35 < np.mean([(~made.batch(i, 1).frozen).float().mean() for i in range(40)]) < 0.65
+
+
+@pytest.mark.parametrize("words", [0.0, 1.0])
+def test_gaps_of_whole_words_cut_none(words: float) -> None:
+    """Ids 10 … 29 go on with a word; no word here is longer than three tokens."""
+    generator = np.random.default_rng(2)
+    ids = np.concatenate(
+        [[generator.integers(4, 10), *generator.integers(10, 30, generator.integers(3))] for _ in range(3000)]
+    )
+    joins = np.arange(30) >= 10
+    made = replace(loader(ids, (GapsTask(max_room=8, words=words),)), joins=joins)
+    starts, stops = [], []
+    for number in range(60):
+        canvas = made.batch(number, 1)
+        row, frozen = canvas.ids[0].numpy(), canvas.frozen[0].numpy()
+        assert (row[row != 3] == made.corpus.window(number)[: (row != 3).sum()]).all()
+        edges = np.flatnonzero(np.diff(np.concatenate([[1], frozen, [1]]).astype(int)))
+        inner = [(start, stop) for start, stop in edges.reshape(-1, 2) if stop < len(row)]
+        assert all(stop - start <= 8 for start, stop in inner)
+        starts += [bool(joins[row[start]]) for start, _ in inner]
+        stops += [bool(joins[row[stop]]) for _, stop in inner]
+    # a word of three tokens does not fit into a room of one or two: there, and only there, it is cut
+    assert np.mean(starts) < 0.02 if words else np.mean(starts) > 0.3  # a window may end in the middle of a word
+    assert np.mean(stops) < 0.35 if words else np.mean(stops) > 0.45
+
+
+def test_lengths_are_log_uniform() -> None:
+    """The law that the docstring states, and which the choice of a length takes back out."""
+    from textdiff.data.tasks import _log_uniform
+
+    generator = np.random.default_rng(3)
+    drawn = np.bincount([_log_uniform(6, generator) for _ in range(20_000)], minlength=7)[1:]
+    expected = np.log(np.arange(2, 8) / np.arange(1, 7)) / np.log(7)
+    assert (np.abs(drawn / drawn.sum() - expected) < 0.012).all()  # four standard errors
+
+
+def test_words_are_parted_where_the_pieces_say(tokenizer: Tokenizer) -> None:
+    joins = word_joins(tokenizer)
+    assert joins is not None
+    ids = tokenizer.encode(" unbelievable, or not")
+    pieces = [tokenizer.pieces[i] for i in ids]
+    assert [bool(joins[i]) for i in ids] == [piece[:1].isalnum() for piece in pieces]
+    assert word_joins(train_tokenizer("characters", ["abc"], 20)) is None
 
 
 def test_the_prefix_is_given_and_the_rest_free() -> None:

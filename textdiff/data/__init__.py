@@ -4,6 +4,7 @@ from textdiff.data.corpus import load_corpus
 from textdiff.data.loader import TrainingLoader, evaluation_batches
 from textdiff.data.packing import PackedCorpus, encode_corpus
 from textdiff.data.tasks import GapMaker, GapsTask, PrefixTask, WholeTask
+from textdiff.data.words import word_joins
 
 __all__ = [
     "GapMaker",
@@ -15,4 +16,5 @@ __all__ = [
     "encode_corpus",
     "evaluation_batches",
     "load_corpus",
+    "word_joins",
 ]

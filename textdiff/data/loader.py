@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from textdiff.data.packing import Ids, PackedCorpus, consecutive_windows, keyed_generator
-from textdiff.data.tasks import GapMaker
+from textdiff.data.tasks import Flags, GapMaker
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
 
@@ -23,12 +23,14 @@ class TrainingLoader:
         vocabulary: specials in the text are given, never scored.
         tasks: how a window becomes a sample; one is drawn per sample in proportion to its share.
         condition_dropout: how often all that is given is hidden from the network, for guidance later.
+        joins: Bool [V], the tokens that go on with a word, or None (see `word_joins`).
     """
 
     corpus: PackedCorpus
     vocabulary: Vocabulary
     tasks: tuple[GapMaker, ...]
     condition_dropout: float = 0.0
+    joins: Flags | None = None
 
     def batch(self, first: int, rows: int) -> Canvas:
         """The canvas of the samples first … first + rows - 1."""
@@ -47,7 +49,7 @@ class TrainingLoader:
         hidden = bool(generator.random() < self.condition_dropout)
         shares = np.array([task.share for task in self.tasks])
         task = self.tasks[int(generator.choice(len(self.tasks), p=shares / shares.sum()))]
-        return *task.make(self.corpus.window(number), self.vocabulary, generator), hidden, seed
+        return *task.make(self.corpus.window(number), self.vocabulary, generator, self.joins), hidden, seed
 
 
 def evaluation_batches(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import textdiff
-from textdiff.data import PackedCorpus, TrainingLoader, encode_corpus, evaluation_batches, load_corpus
+from textdiff.data import PackedCorpus, TrainingLoader, encode_corpus, evaluation_batches, load_corpus, word_joins
 from textdiff.data.packing import Ids, chunks_of
 from textdiff.errors import ConfigError, DataError
 from textdiff.evaluation import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
@@ -96,7 +96,8 @@ class PreparedRun:
     def loader(self) -> TrainingLoader:
         recipe = self.recipe
         corpus = PackedCorpus(self.training_ids, recipe.context_length, recipe.seed)
-        return TrainingLoader(corpus, self.tokenizer.vocabulary, recipe.tasks, recipe.condition_dropout)
+        vocabulary, joins = self.tokenizer.vocabulary, word_joins(self.tokenizer)
+        return TrainingLoader(corpus, vocabulary, recipe.tasks, recipe.condition_dropout, joins)
 
     def validation(self, windows: int | None) -> Iterator[Canvas]:
         """Held-out canvases; see `evaluation_batches`."""
