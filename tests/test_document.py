@@ -1,13 +1,15 @@
-"""Documents: byte-exact parsing and printing, and every way in which the markup can be wrong."""
+"""Documents: byte-exact parsing and printing. What gaps ask for, other mask tokens and spans have their own tests."""
 
 from __future__ import annotations
+
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdiff.errors import DataError, UsageError
-from textdiff.text.document import Document, Gap, GapLength, Text
+from textdiff.text.document import Document, Text
 
 GAPS = [
     "[MASK]",
@@ -15,8 +17,10 @@ GAPS = [
     "[MASK: 5 words]",
     "[MASK:3-8 words]",
     "[MASK: 12 tokens]",
-    "[MASK#a.b-c: 1 word]",
-    "[MASK#é]",
+    "[MASK#: 1 word]",
+    "[MASK#]",
+    r"[MASK: a\]|\[MASK\]|/]",
+    r"[MASK: /[]\/;]+/; must: sea]",
 ]
 PLAIN = [
     "\r\n", "\n", "\r", "\ufeff", "\0", "😀", "é", "e\u0301", "\u2028", " ", "  ", "\t", "\\", "\\\\",
@@ -33,9 +37,10 @@ documents = st.lists(st.one_of(plain, plain, escaped, gap), max_size=12)
 
 
 def compose(parts: list[tuple[str, str]]) -> tuple[str, list[str]]:
-    """The source, and the texts between its gaps, made without the parser."""
+    """The source, and the texts between its gaps, made without the parser. No two gaps have the same name."""
     source, texts = "", [""]
-    for kind, content in parts:
+    for kind, part in parts:
+        content = part.replace("#", f"#é{len(texts)}") if kind == "gap" else part
         if kind == "plain":
             source, texts[-1] = source + content, texts[-1] + content
         elif kind == "escaped":
@@ -54,7 +59,7 @@ def between(data: bytes, spans: tuple[tuple[int, int], ...]) -> list[bytes]:
     return [data[a:b] for a, b in zip(cuts[::2], cuts[1::2], strict=True)]
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=800, deadline=None, derandomize=True)
 @given(parts=documents, fills=st.lists(st.text(max_size=8), min_size=12, max_size=12))
 def test_i1_bytes_outside_the_gaps_are_identical(parts: list[tuple[str, str]], fills: list[str]) -> None:
     source, texts = compose(parts)
@@ -66,62 +71,46 @@ def test_i1_bytes_outside_the_gaps_are_identical(parts: list[tuple[str, str]], f
     assert [filled.data[a:b].decode() for a, b in filled.spans] == fills[: len(document.gaps)]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(parts=documents, data=st.data())
+def test_i1_filling_some_gaps_and_then_the_others_is_filling_all(
+    parts: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    document = Document.parse(compose(parts)[0].encode())
+    fills = [f"fill {gap.index}" for gap in document.gaps]
+    later = data.draw(st.lists(st.booleans(), min_size=len(fills), max_size=len(fills)))
+    some = document.fill([None if wait else text for text, wait in zip(fills, later, strict=True)])
+    for gap, (start, end), wait in zip(document.gaps, some.spans, later, strict=True):
+        assert some.data[start:end].decode() == (gap.markup if wait else fills[gap.index])
+    if any(later):
+        again = Document.parse(some.data)
+        assert [gap.markup for gap in again.gaps] == [
+            g.markup for g, wait in zip(document.gaps, later, strict=True) if wait
+        ]
+        some = again.fill([text for text, wait in zip(fills, later, strict=True) if wait])
+    assert some.data == document.fill(fills).data
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(parts=documents)
+def test_i1_with_all_gaps_open_it_is_the_source(parts: list[tuple[str, str]]) -> None:
+    document = Document.parse(compose(parts)[0].encode())
+    if document.gaps:
+        assert document.fill([None] * len(document.gaps)).data == document.source
+        assert [text for _, text in document.written([None] * len(document.gaps))] == [p.markup for p in document.parts]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(parts=documents)
 def test_i1_a_document_without_backslashes_comes_out_as_it_went_in(parts: list[tuple[str, str]]) -> None:
-    source = compose([part for part in parts if part[0] != "escaped"])[0].replace("\\", "")
+    kept = [
+        (kind, part.replace("\\", ""))
+        for kind, part in parts
+        if kind == "plain" or (kind, "\\" in part) == ("gap", False)
+    ]
+    source = compose(kept)[0]
     document = Document.parse(source.encode())
     assert document.fill([g.markup for g in document.gaps]).data == source.encode()
-
-
-@pytest.mark.parametrize(
-    ("markup", "length"),
-    [
-        ("[MASK]", None),
-        ("[MASK: 5]", GapLength(5, 5, "words")),
-        ("[MASK: 1 word]", GapLength(1, 1, "words")),
-        ("[MASK:3-8 words]", GapLength(3, 8, "words")),
-        ("[MASK: 12 tokens ]", GapLength(12, 12, "tokens")),
-        ("[MASK: 4 - 9 tokens]", GapLength(4, 9, "tokens")),
-        ("[MASK#n: 2 tokens]", GapLength(2, 2, "tokens")),
-    ],
-)
-def test_lengths(markup: str, length: GapLength | None) -> None:
-    (found,) = Document.parse(markup.encode()).parts
-    assert isinstance(found, Gap)
-    assert (found.length, found.markup) == (length, markup)
-
-
-def test_names() -> None:
-    assert [g.name for g in Document.parse(b"[MASK#date] [MASK] [MASK#who.1: 2 words]").gaps] == ["date", None, "who.1"]
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("ab\r\nc [MASK: 5 words", "line 2, column 3: this gap is not closed"),
-        ("x\n\n[MASK: 5\n]", "line 3, column 1: this gap is not closed"),
-        ("[MASK", "line 1, column 1: this gap is not closed"),
-        ("😀 [MASK: [MASK: 2]]", "line 1, column 3: '[MASK: 2' is not a length"),
-        ("[MASK: 5 chars]", "unit of a gap's length must be words or tokens, got 'chars'"),
-        ("[MASK: yes|no]", "'yes|no' is not a length"),
-        ("[MASK: -3 words]", "is not a length"),
-        ("[MASK: ٣ words]", "is not a length"),
-        ("[MASK: 99999999999 words]", "is not a length"),
-        ("[MASK: ]", "is not a length"),
-        ("[MASK: 0 words]", "must be at least 1, got 0"),
-        ("[MASK: 0-3]", "must be at least 1, got 0"),
-        ("[MASK: 8-3 words]", "the shortest length of a gap, 8, is above its longest, 3"),
-        ("[MASK 5 words]", "'[MASK 5 words]' is not a gap"),
-        ("[MASK#]", "is not a gap"),
-        ("[MASK#a b]", "is not a gap"),
-    ],
-)
-def test_i1_wrong_markup_is_named_with_its_place(source: str, message: str) -> None:
-    with pytest.raises(DataError) as caught:
-        Document.parse(source.encode())
-    assert message in str(caught.value)
-    assert str(caught.value).startswith("line ")
 
 
 def test_i1_escaped_literals_lose_one_backslash_and_no_more() -> None:
@@ -145,20 +134,6 @@ def test_i1_ten_thousand_gaps_and_not_one_more() -> None:
     assert len(document.gaps) == 10_000
     with pytest.raises(DataError, match="line 10001, column 1: a document can have at most 10000 gaps"):
         Document.parse(b"[MASK]\n" * 10_001)
-
-
-@pytest.mark.parametrize("literal", ["____", "<mask>", "{{blank}}", "[X", "(.*)", "\\gap"])
-def test_i1_another_mask_token_is_a_plain_literal(literal: str) -> None:
-    source = f"a {literal} [MASK: ?] \\{literal} {literal}{literal}\r\n"
-    document = Document.parse(source.encode(), literal)
-    assert document.source == source.encode()
-    assert [g.markup for g in document.gaps] == [literal] * 3
-    assert document.fill(["1", "2", "3"]).text == f"a 1 [MASK: ?] {literal} 23\r\n"
-
-
-def test_an_empty_mask_token_is_refused() -> None:
-    with pytest.raises(UsageError, match="must not be empty"):
-        Document.parse(b"x", "")
 
 
 def test_no_gap_shows_the_syntax() -> None:
@@ -186,3 +161,16 @@ def test_fills_that_cannot_be_used() -> None:
 
 def test_the_text_of_a_fill_is_not_markup() -> None:
     assert Document.parse(b"[MASK] [MASK]").fill(["[MASK]", "\\[MASK: 3]"]).data == b"[MASK] \\[MASK: 3]"
+
+
+def test_large_documents_need_little_more_memory_than_their_text() -> None:
+    line = "The quick brown fox [1] jumps over the lazy dog; <b>said_he</b>. "
+    for mark in ("[MASK: 3-8 words; must: fire]", "\\[MASK]"):
+        data = ((line * 60 + mark) * 1000).encode()
+        tracemalloc.start()
+        document = Document.parse(data)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(document.gaps) == (0 if "\\" in mark else 1000)
+        assert document.source == data
+        assert peak < 3.2 * len(data)

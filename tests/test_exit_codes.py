@@ -96,7 +96,7 @@ OTHER = [
     ("infill .", 4, "is a directory"),
     ("infill plain.txt", 4, "no gap to fill. A gap is written [MASK], [MASK: 5 words]"),
     ("infill latin1.txt", 4, "not UTF-8: byte 1 is 0xe9"),
-    ("infill bad.txt", 4, "line 2, column 3"),
+    ("infill bad.txt", 4, "line 2, column 10"),
     ("infill letter.md -m nowhere", 5, "'nowhere' is no model"),
     ("infill letter.md -m .", 5, ". holds no tokenizer"),
     ("generate -m ./nowhere", 5, "is no model"),

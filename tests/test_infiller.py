@@ -45,7 +45,7 @@ def any_infiller(request: pytest.FixtureRequest) -> Infiller:
 
 
 LITERALS = ["\r\n", "\ufeff", "😀", "\0", "[FILL]", "[PAD]", "<mask>", "\\[MASK]", " ", "é", "word", "\n\n", "a b", "."]
-GAPS = ["[MASK]", "[MASK: 2 words]", "[MASK: 1-3 words]", "[MASK: 3 tokens]", "[MASK#n: 2-4 tokens]"]
+GAPS = ["[MASK]", "[MASK: 2 words]", "[MASK: 1-3 words]", "[MASK: 3 tokens]", "[MASK: 2-4 tokens]"]
 PART = st.one_of(
     st.sampled_from(LITERALS), st.text(max_size=12).map(lambda s: s.replace("[MASK", "").replace("\\", ""))
 )
@@ -93,13 +93,14 @@ def test_i1_i4_only_the_gaps_change_and_batch_peers_do_not_matter(infiller: Infi
 
 
 def test_lengths_hold_exactly(any_infiller: Infiller) -> None:
-    source = "The [MASK: 3 words] of [MASK: 1-2 words], and [MASK: 4 tokens] in a [MASK#last: 2-5 words].\n" * 2
+    line = "The [MASK: 3 words] of [MASK: 1-2 words], and [MASK: 4 tokens] in a [MASK#last: 2-5 words].\n"
+    source = line + line.replace("#last", "")
     for seed in range(5):
         result = any_infiller.infill(source, seed=seed, steps=6, temperature=1.5)
         words = [len(gap.text.split()) for gap in result.gaps]
         for first in (0, 4):
             assert words[first] == 3 and 1 <= words[first + 1] <= 2 and 2 <= words[first + 3] <= 5
-        assert [gap.name for gap in result.gaps] == [None, None, None, "last"] * 2
+        assert [gap.name for gap in result.gaps] == [None, None, None, "last", *[None] * 4]
 
 
 def test_no_special_token_is_written(any_infiller: Infiller) -> None:

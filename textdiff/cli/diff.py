@@ -19,8 +19,12 @@ Block = tuple[list[bytes], list[bytes]]
 """Lines before and after: one and the same line, or lines that changed together."""
 
 
-def unified_diff(document: Document, texts: Sequence[str], name: str) -> bytes:
-    """The diff that turns the document's source into the document filled with the texts; empty if they are the same."""
+def unified_diff(document: Document, texts: Sequence[str | None], name: str) -> bytes:
+    """The diff that turns the document's source into the document filled with the texts; empty if they are the same.
+
+    None leaves a gap open; see `Document.written`. Diffs of several documents, one after the other, are a patch too:
+    `patch -p0` applies it in the folder to which their names are relative.
+    """
     blocks = [*_blocks(_pairs(document, texts))]
     hunks = _hunks([i for i, (old, new) in enumerate(blocks) if old != new], len(blocks))
     if not hunks:
@@ -36,15 +40,13 @@ def unified_diff(document: Document, texts: Sequence[str], name: str) -> bytes:
     return b"".join(parts)
 
 
-def _pairs(document: Document, texts: Sequence[str]) -> Iterator[tuple[bytes, bytes]]:
+def _pairs(document: Document, texts: Sequence[str | None]) -> Iterator[tuple[bytes, bytes]]:
     """The source in pieces, each with what becomes of it."""
-    for part in document.parts:
-        if isinstance(part, Gap):
-            yield part.markup.encode(), texts[part.index].encode()
-        elif part.text == part.markup:
-            yield part.text.encode(), part.text.encode()
+    for part, text in document.written(texts):
+        if isinstance(part, Gap) or text == part.markup:
+            yield part.markup.encode(), text.encode()
         else:  # an escaped literal loses its backslash; no line is won or lost by that
-            lines = (_LINES.findall(value.encode()) for value in (part.markup, part.text))
+            lines = (_LINES.findall(value.encode()) for value in (part.markup, text))
             yield from zip_longest(*lines, fillvalue=b"")
 
 
@@ -108,6 +110,6 @@ def _label(name: str) -> bytes:
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
     raw = str(path).encode(errors="surrogateescape")
-    if re.search(rb'[\x00-\x1f\x7f-\xff"\\]', raw):
+    if re.search(rb'[\x00-\x1f\x7f-\xff"\\]|\A | \Z', raw):
         return b'"' + re.sub(rb'[\x00-\x1f\x7f-\xff"\\]', lambda found: b"\\%03o" % found[0][0], raw) + b'"'
     return raw + b"\t" if b" " in raw else raw

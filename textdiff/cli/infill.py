@@ -87,9 +87,9 @@ def infill(
     document = _parse(source, mask_token)
     infiller = load_infiller(model)
     if watch:
-        from textdiff.cli.watch import watch_document
+        from textdiff.cli.watch import watch_documents
 
-        with watch_document(document, infiller.tokenizer, watch_delay) as on_progress:
+        with watch_documents([document], infiller.tokenizer, watch_delay) as on_progress:
             result = infiller.infill(document, on_progress=on_progress, **options)
     else:
         result = infiller.infill(document, **options)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -16,10 +17,71 @@ if TYPE_CHECKING:
     from textdiff.text.layout import Layout, Slot
     from textdiff.text.tokenizers import Tokenizer
 
-GIVEN, NOISE, FRESH, WRITTEN = "", "bright_black", "bold black on green", "bold green"
+# Without colours they still differ.
+GIVEN, NOISE, FRESH, WRITTEN = "", "dim", "bold reverse green", "bold green"
 HOLE = "░"
 _AROUND = 200
-"""Characters of given text that are shown on either side of a gap."""
+"""Characters of given text that are shown on either side of a gap, where there is room."""
+_LEAST_AROUND = 24
+_Place = tuple[int, int]
+"""A document's number and a gap's."""
+
+
+def spelled(tokenizer: Tokenizer, ids: Sequence[int], slot: Slot | None) -> str:
+    """The text of tokens that stand side by side.
+
+    Args:
+        slot: the gap that they begin; None where something unknown stands before them, or where there are no gaps.
+    """
+    text = tokenizer.decode(ids)
+    return text.removeprefix(" ") if slot is not None and slot.healed else text
+
+
+def texts(
+    tokenizer: Tokenizer, runs: Sequence[tuple[Sequence[int], bool]], slot: Slot | None = None, hole: str = HOLE
+) -> list[str]:
+    """What runs of tokens look like that stand side by side, each either noise or settled.
+
+    Args:
+        runs: (ids, whether they are noise).
+        slot: the gap that they begin, if any.
+        hole: what noise looks like that is no token.
+    """
+    shown: list[str] = []
+    for noisy, neighbours in groupby(runs, key=lambda run: run[1]):
+        parts = [list(ids) for ids, _ in neighbours]
+        if noisy:  # tokens of noise have nothing to do with each other
+            for ids in parts:
+                alone = (spelled(tokenizer, [token], None if shown or i else slot) for i, token in enumerate(ids))
+                shown.append("".join(text or hole for text in alone))
+        else:
+            shown += _apart(tokenizer, parts, None if shown else slot)
+    return shown
+
+
+def _apart(tokenizer: Tokenizer, parts: Sequence[list[int]], slot: Slot | None) -> list[str]:
+    """What each of several parts adds to their text. A character of several parts belongs to the first of them."""
+    *starts, whole = (spelled(tokenizer, ids, slot) for ids in accumulate(parts))
+    ends = [len(start) for start in starts]  # what is incomplete yet counts as the one character that it will be
+    return [whole[a:b] for a, b in zip([0, *ends], [*ends, len(whole)], strict=True)]
+
+
+class SlotsAtWork:
+    """The slots that a batch writes and whose text is taken from there, found by row."""
+
+    def __init__(self) -> None:
+        self._layout: Layout | None = None
+        self._of_row: dict[int, list[Slot]] = {}
+
+    def of(self, layout: Layout, progress: Progress) -> Iterator[tuple[Slot, int]]:
+        """Each slot with the place of its row in the batch."""
+        if layout is not self._layout:
+            self._layout, self._of_row = layout, {}
+            for slot in layout.slots:
+                if slot.kept:
+                    self._of_row.setdefault(slot.row, []).append(slot)
+        for place, row in enumerate(progress.rows.tolist()):
+            yield from ((slot, place) for slot in self._of_row.get(row, []))
 
 
 class _Painter:
@@ -33,16 +95,18 @@ class _Painter:
         self._first = FRESH if all_free else GIVEN
         self._before: dict[tuple[int, int], str] = {}
 
-    def draw(self, row: int, start: int, ids: Sequence[int], noisy: Sequence[bool], healed: bool = False) -> Text:
-        """The tokens at start, start + 1, … of a row; `healed`: the text before has the first token's space."""
-        styles = [self._style((row, start + i), noise) for i, noise in enumerate(noisy)]
-        text, at = Text(), 0
-        for style, run in groupby(styles):
+    def draw(self, row: int, start: int, ids: Sequence[int], noisy: Sequence[bool], slot: Slot | None = None) -> Text:
+        """The tokens at start, start + 1, … of a row; `slot`: the gap that they fill."""
+        looks = [self._style((row, start + i), noise) for i, noise in enumerate(noisy)]
+        styles, runs, at = [], [], 0
+        for style, run in groupby(looks):
             count = len([*run])
-            part = ids[at : at + count]
-            shown = "".join(map(self._noise, part)) if style == NOISE else self._tokenizer.decode(part)
-            text.append(_plain(shown.removeprefix(" ") if healed and not at else shown), style)
+            styles.append(style)
+            runs.append((ids[at : at + count], style == NOISE))
             at += count
+        text = Text()
+        for style, shown in zip(styles, texts(self._tokenizer, runs, slot), strict=True):
+            text.append(_plain(shown), style)
         return text
 
     def _style(self, place: tuple[int, int], noisy: bool) -> str:
@@ -52,44 +116,63 @@ class _Painter:
         self._before[place] = style
         return style
 
-    def _noise(self, token: int) -> str:
-        """Noise may be a mask, which is a hole, or a token like any other."""
-        return self._tokenizer.decode([token]) or HOLE
-
 
 class DocumentScene:
-    """The gaps of a document in the text around them. Those of other batches are left out."""
+    """The gaps that a batch works on, in the text around them.
 
-    def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
-        self._document = document
+    Attributes:
+        total: how many gaps the documents have.
+    """
+
+    def __init__(self, documents: Sequence[Document], tokenizer: Tokenizer) -> None:
+        self.total = sum(len(document.gaps) for document in documents)
+        self._given = {
+            (number, gap): texts for number, document in enumerate(documents) for gap, texts in _given(document)
+        }
         self._painter = _Painter(tokenizer, all_free=True)
+        self._slots = SlotsAtWork()
+        self._noisy: dict[_Place, bool] = {}
 
-    def draw(self, layout: Layout, progress: Progress) -> Text:
-        """The picture at this moment."""
-        place = {row: i for i, row in enumerate(progress.rows.tolist())}
+    @property
+    def done(self) -> int:
+        """How many gaps have no noise any more."""
+        return sum(not noisy for noisy in self._noisy.values())
+
+    def draw(self, layout: Layout, progress: Progress, room: int = 100_000) -> Text:
+        """The picture at this moment.
+
+        Args:
+            room: characters that can be seen at once; about as many are drawn on either side of the first noise.
+        """
         ids, noisy = progress.event.ids.tolist(), progress.event.noisy.tolist()
-        gaps: dict[int, Text] = {}
-        for slot in layout.slots:
-            if slot.kept and slot.row in place:
-                gaps[slot.gap] = self._gap(slot, ids[place[slot.row]], noisy[place[slot.row]])
-        return self._assemble(gaps)
+        gaps: dict[_Place, Text] = {}
+        for slot, row in self._slots.of(layout, progress):
+            here, gap = slice(slot.start, slot.stop), (slot.document, slot.gap)
+            gaps[gap] = self._painter.draw(slot.row, slot.start, ids[row][here], noisy[row][here], slot)
+            self._noisy[gap] = any(noisy[row][here])
+        return self._assemble(gaps, room)
 
-    def _gap(self, slot: Slot, ids: list[int], noisy: list[bool]) -> Text:
-        here = slice(slot.start, slot.stop)
-        return self._painter.draw(slot.row, slot.start, ids[here], noisy[here], slot.healed)
+    def _assemble(self, gaps: dict[_Place, Text], room: int) -> Text:
+        order = sorted(gaps)
+        around = max(_LEAST_AROUND, min(_AROUND, room // (2 * len(order) or 1)))
+        first = next((i for i, gap in enumerate(order) if self._noisy[gap]), len(order))
 
-    def _assemble(self, gaps: dict[int, Text]) -> Text:
-        from textdiff.text.document import Gap
+        def chunk(gap: _Place) -> Text:
+            return self._chunk(gap, gaps, around, last=gap == order[-1])
 
-        parts, picture = self._document.parts, Text()
-        shown = [isinstance(part, Gap) and part.index in gaps for part in parts]
-        for i, part in enumerate(parts):
-            if isinstance(part, Gap):
-                picture.append_text(gaps.get(part.index, Text()))
-            else:
-                after, before = i > 0 and shown[i - 1], i + 1 < len(parts) and shown[i + 1]
-                picture.append(excerpt(part.text, after, before))
-        return picture
+        before, after = _enough(map(chunk, order[:first][::-1]), room), _enough(map(chunk, order[first:]), room)
+        return Text().join([*reversed(before), *after])
+
+    def _chunk(self, gap: _Place, gaps: dict[_Place, Text], around: int, last: bool) -> Text:
+        """A gap with the text before it, and with the text after it where no gap follows that is shown too."""
+        number, index = gap
+        left, right = self._given[gap]
+        chunk = Text(excerpt(left, (number, index - 1) in gaps, True, around))
+        chunk.append_text(gaps[gap])
+        if (number, index + 1) not in gaps:
+            chunk.append(excerpt(right, True, False, around))
+            chunk.append("" if last or chunk.plain.endswith("\n") else "\n")
+        return chunk
 
 
 class SampleScene:
@@ -106,15 +189,51 @@ class SampleScene:
         return Text("\n---\n").join(pictures)
 
 
-def excerpt(text: str, after: bool, before: bool) -> str:
+def excerpt(text: str, after: bool, before: bool, around: int = _AROUND) -> str:
     """The part of a given text that is near gaps: its start where it stands after one, its end where before one."""
     if not (after or before):
         return ""
-    if len(text) <= _AROUND * (after + before):
-        return _plain(text)
-    head = text[:_AROUND].rstrip() + " " if after else ""
-    tail = " " + text[-_AROUND:].lstrip() if before else ""
-    return _plain(f"{head}…{tail}")
+    head, left_out, tail = near_gaps(text, after, before, around)
+    return _plain(" ".join(filter(None, [head, "…", tail])) if left_out else head + tail)
+
+
+def near_gaps(text: str, after: bool, before: bool, around: int) -> tuple[str, str, str]:
+    """A given text in three: what is near the gap before it, what is far from gaps, what is near the gap after it.
+
+    Args:
+        after, before: whether the text stands after a gap, before a gap.
+        around: characters at most near a gap; words are not cut, where there are any.
+    """
+    if len(text) <= around * (after + before):
+        return text, "", ""
+    head, tail = text[: around * after], text[len(text) - around * before :]
+    if (cut := re.search(r"\s\S*\Z", head)) and cut.start() > around // 2:
+        head = head[: cut.start()]
+    if (cut := re.match(r"\S*\s", tail)) and cut.end() < around // 2:
+        tail = tail[cut.end() :]
+    return head, text[len(head) : len(text) - len(tail)], tail
+
+
+def _given(document: Document) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Each gap's number with the given texts to its left and right, empty beside another gap."""
+    from textdiff.text.document import Gap
+
+    parts = [None, *document.parts, None]
+    for left, part, right in zip(parts, parts[1:], parts[2:], strict=False):
+        if isinstance(part, Gap):
+            yield part.index, ("" if left is None or isinstance(left, Gap) else left.text,
+                               "" if right is None or isinstance(right, Gap) else right.text)  # fmt: skip
+
+
+def _enough(chunks: Iterable[Text], room: int) -> list[Text]:
+    """The first of the chunks, until they fill the room."""
+    drawn: list[Text] = []
+    for chunk in chunks:
+        drawn.append(chunk)
+        room -= len(chunk)
+        if room <= 0:
+            break
+    return drawn
 
 
 def _plain(text: str) -> str:

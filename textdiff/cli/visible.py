@@ -1,12 +1,17 @@
-"""Text as a terminal may safely show it."""
+"""Text as a terminal or a page may safely show it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-# Control characters other than tab and line end, marks that reorder what one sees, and the byte order mark.
-_HIDDEN = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# Control characters other than tab and line end; marks that reorder what one sees; characters that have no width and
+# could hide text; line ends that are none to a terminal; the byte order mark; halves of characters. Joiners (U+200C,
+# U+200D) stay: scripts and emoji need them.
+_HIDDEN = re.compile(
+    "\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _RESET = "\x1b[0m"
 _CODES = {"fill": "\x1b[1;32m", "added": "\x1b[32m", "removed": "\x1b[31m", "place": "\x1b[36m"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,32 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def watch_document(
-    document: Document, tokenizer: Tokenizer, delay: float
+def watch_documents(
+    documents: Sequence[Document], tokenizer: Tokenizer, delay: float
 ) -> Iterator[Callable[[Layout, Progress], None] | None]:
-    """Yields what `Infiller.infill` calls while it writes; None where stderr is no terminal."""
-    scene = DocumentScene(document, tokenizer)
+    """Yields what `Infiller.infill` calls while it writes these documents; None where stderr is no terminal."""
+    scene = DocumentScene(documents, tokenizer)
     with _view(delay) as show:
-        yield None if show is None else lambda layout, progress: show(progress, scene.draw(layout, progress))
+        if show is None:
+            yield None
+            return
+
+        def on_progress(layout: Layout, progress: Progress) -> None:
+            picture = scene.draw(layout, progress, show.room)
+            show(picture, status(progress, scene.done, scene.total))
+
+        yield on_progress
+
+
+def together(*watchers: Callable[[Layout, Progress], None] | None) -> Callable[[Layout, Progress], None] | None:
+    """Calls all of the watchers that there are; None where there are none."""
+    present = [watcher for watcher in watchers if watcher is not None]
+
+    def on_progress(layout: Layout, progress: Progress) -> None:
+        for watcher in present:
+            watcher(layout, progress)
+
+    return on_progress if present else None
 
 
 @contextmanager
@@ -37,11 +56,11 @@ def watch_samples(tokenizer: Tokenizer, delay: float) -> Iterator[Callable[[Prog
     """Yields what `Infiller.generate` calls while it writes; None where stderr is no terminal."""
     scene = SampleScene(tokenizer)
     with _view(delay) as show:
-        yield None if show is None else lambda progress: show(progress, scene.draw(progress))
+        yield None if show is None else lambda progress: show(scene.draw(progress), status(progress))
 
 
 @contextmanager
-def _view(delay: float) -> Iterator[Callable[[Progress, Text], None] | None]:
+def _view(delay: float) -> Iterator[_Show | None]:
     console = Console(stderr=True, highlight=False)
     if not is_terminal(sys.stderr) or console.is_dumb_terminal:
         yield None
@@ -59,20 +78,27 @@ class _Show:
         self._live, self._delay = live, delay
         self._before = ""
 
-    def __call__(self, progress: Progress, picture: Text) -> None:
-        self._live.update(frame(picture, status(progress), self._live.console), refresh=True)
+    @property
+    def room(self) -> int:
+        """Characters that fit on the screen."""
+        return self._live.console.width * self._live.console.height
+
+    def __call__(self, picture: Text, below: str) -> None:
+        self._live.update(frame(picture, below, self._live.console), refresh=True)
         if picture.plain != self._before:  # rows wait for each other, so that many a step shows nothing new
             time.sleep(self._delay)
         self._before = picture.plain
 
 
-def status(progress: Progress) -> str:
-    """One line about how far it is."""
+def status(progress: Progress, done: int = 0, gaps: int = 1) -> str:
+    """One line about how far it is; `done` of the gaps have been filled, which is said where there are several."""
     event = progress.event
     left = int(event.noisy.sum())
-    return (
-        f"step {event.step} of {max(event.step, event.steps)}, {left} {'token' if left == 1 else 'tokens'} still noisy"
-    )
+    parts = [
+        f"step {event.step} of {max(event.step, event.steps)}",
+        f"{left} {'token' if left == 1 else 'tokens'} still noisy",
+    ]
+    return ", ".join([*parts, f"{done} of {gaps} gaps done"] if gaps > 1 else parts)
 
 
 def frame(text: Text, below: str, console: Console) -> Text:

@@ -1,13 +1,19 @@
 """Runs metrics and signs their results."""
 
+from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infilling
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
-from textdiff.evaluation.running import METRICS, evaluate, scored_text
+from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate, scored_text
 
 __all__ = [
+    "INFILL",
     "METRICS",
+    "InfillReport",
     "ScoredText",
+    "case_sets",
+    "check_metrics",
     "entropy_scores",
     "evaluate",
+    "evaluate_infilling",
     "likelihood_scores",
     "measure_nelbo",
     "scored_text",

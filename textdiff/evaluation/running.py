@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import textdiff
 from textdiff.data import encode_corpus, load_corpus
 from textdiff.data.corpus import Unit
 from textdiff.errors import DataError, UsageError, nearest
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.evaluation.signing import digest, model_parts
 from textdiff.infiller import Infiller
 from textdiff.metrics import Score, signature
-from textdiff.registry import name_of
 from textdiff.text.tokenizers import Tokenizer
 
 METRICS = ("nelbo", "entropy")
+INFILL = "infill"
+"""The metric of `evaluate_infilling`, which takes longer than the others and is measured only where it is asked for."""
 
 
 def evaluate(
@@ -47,9 +47,7 @@ def evaluate(
         DataError: a file cannot be used, or holds nothing that the tokenizer can express.
         UsageError: a metric is unknown or a number out of range.
     """
-    for metric in metrics:
-        if metric not in METRICS:
-            raise UsageError(f"no metric is named {metric!r}.{nearest(metric, METRICS)} Known: {', '.join(METRICS)}")
+    check_metrics(metrics, METRICS)
     if repeats < 1 or (max_windows is not None and max_windows < 1):
         raise UsageError("repeats and max_windows must be at least 1")
     texts = list(load_corpus(files, unit, column))
@@ -73,24 +71,14 @@ def scored_text(texts: Iterable[str], tokenizer: Tokenizer) -> ScoredText:
     return ScoredText(ids, sum(len(t.encode()) for t in listed), sum(len(t.split()) for t in listed))
 
 
+def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, INFILL)) -> None:
+    """Raises UsageError where a metric is unknown."""
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no metric is named {name!r}.{nearest(name, known)} Known: {', '.join(known)}")
+
+
 def _signature(infiller: Infiller, texts: Sequence[str], repeats: int, max_windows: int | None, seed: int) -> str:
-    weights = hashlib.sha256()
-    for name, tensor in sorted(infiller.model.state_dict().items()):
-        weights.update(name.encode())
-        weights.update(tensor.detach().float().cpu().numpy().tobytes())
-    data = hashlib.sha256("\x1e".join(texts).encode())
-    tokenizer = hashlib.sha256(infiller.tokenizer.backend.to_str().encode())
-    return signature(
-        {
-            "model": weights.hexdigest()[:12],
-            "process": name_of(infiller.model.process),
-            "data": data.hexdigest()[:12],
-            "tokenizer": tokenizer.hexdigest()[:12],
-            "context": infiller.context_length,
-            "packing": "consecutive",
-            "windows": "all" if max_windows is None else max_windows,
-            "repeats": repeats,
-            "seed": seed,
-            "version": textdiff.__version__,
-        }
-    )
+    windows = "all" if max_windows is None else max_windows
+    own = {"data": digest(texts), "packing": "consecutive", "windows": windows, "repeats": repeats, "seed": seed}
+    return signature({**model_parts(infiller), **own})

@@ -22,19 +22,19 @@ def read_bytes(path: str | Path, limit: int, error: type[TextdiffError]) -> byte
     return data
 
 
-def read_json(path: str | Path, limit: int = 16 << 20) -> Any:
-    """Plain data from a JSON file of a checkpoint, read strictly.
+def read_json(path: str | Path, limit: int = 16 << 20, error: type[TextdiffError] = CheckpointError) -> Any:
+    """Plain data from a JSON file, read strictly.
 
     Raises:
-        CheckpointError: it is missing, too large, not UTF-8, not JSON, holds NaN, or a key stands twice in a mapping.
+        error: it is missing, too large, not UTF-8, not JSON, holds NaN, or a key stands twice in a mapping.
     """
-    data = read_bytes(path, limit, CheckpointError)
+    data = read_bytes(path, limit, error)
     try:
         return json.loads(data.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except RecursionError:
-        raise CheckpointError(f"{path} is not usable JSON: it is nested too deeply") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not usable JSON: {error}") from None
+        raise error(f"{path} is not usable JSON: it is nested too deeply") from None
+    except ValueError as problem:
+        raise error(f"{path} is not usable JSON: {problem}") from None
 
 
 def write_json(path: str | Path, value: Any) -> None:

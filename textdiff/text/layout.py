@@ -165,6 +165,9 @@ def positions_of(gap: Gap, tokenizer: Tokenizer, room: int) -> int:
     With a filler token there are more than the text needs; without one every position is written.
     """
     length = gap.length
+    other = length is not None and length.unit in ("chars", "sentences")
+    if other or gap.choices or gap.pattern is not None or gap.must or gap.forbid:
+        raise DataError(f"gap {gap.index + 1}, {gap.markup}: only words and tokens can be asked for so far")
     if length is None:
         return room
     if length.unit == "tokens":

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from textdiff.errors import DataError
 from textdiff.text.pieces import Kind, components, kind_of, piece_bytes
-from textdiff.text.wordpiece import is_unused, join_words, joins_next
+from textdiff.text.spelling import Spelling, spelling_of
+from textdiff.text.wordpiece import is_unused, joins_next
 from textdiff.vocabulary import Vocabulary
 
 PAD, MASK, END, FILLER, UNKNOWN = "[PAD]", "[MASK]", "[END]", "[FILL]", "[UNK]"
@@ -85,6 +86,14 @@ class Tokenizer:
 
     def _encode_literals(self, text: str, start: bool) -> list[int]:
         """Encodes a text in which the model itself found names of special tokens, by cutting those names in two."""
+        return self.encode_with_ends(text, start)[0]
+
+    def encode_with_ends(self, text: str, start: bool = True) -> tuple[list[int], list[int]]:
+        """The ids as `encode` gives them, and for each the number of characters of the text up to its end.
+
+        Raises:
+            DataError: the tokenizer cannot write the text.
+        """
         encoding = (self.backend if start else self._inner_backend).encode(text, add_special_tokens=False)
         cuts = [0]
         for token, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
@@ -92,14 +101,42 @@ class Tokenizer:
                 if end - begin < 2:
                     raise DataError(f"the tokenizer has no way to write {text[begin:end]!r} as text")
                 cuts.append(begin + 1)
-        parts = [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
-        return self.encode(parts[0], start) + [i for ids in self.encode_many(parts[1:], start=False) for i in ids]
+        if len(cuts) == 1:
+            return encoding.ids, [end for _, end in encoding.offsets]
+        ids: list[int] = []
+        ends: list[int] = []
+        for begin, end in zip(cuts, [*cuts[1:], len(text)], strict=True):
+            part, part_ends = self.encode_with_ends(text[begin:end], start and begin == 0)
+            ids += part
+            ends += [begin + e for e in part_ends]
+        return ids, ends
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids, special ids and fillers dropped; bytes that are not UTF-8 become U+FFFD."""
-        pieces = [self.pieces[i] for i in ids]
-        joined = join_words(pieces) if self.kind == "wordpiece" else b"".join(pieces)
-        return joined.decode("utf-8", errors="replace")
+        if self.kind == "wordpiece":
+            return self.spelling.text(ids, self.spelling.plain)
+        return b"".join(self.pieces[i] for i in ids).decode("utf-8", errors="replace")
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How the tokens of a gap become its text."""
+        return spelling_of(self)
+
+    @cached_property
+    def entries(self) -> list[str]:
+        """Every id as the vocabulary spells it; "" where it spells none."""
+        return [self._token_of.get(i, "") for i in range(self.vocabulary.size)]
+
+    @property
+    def prefix(self) -> str:
+        """What marks the continuation of a word ("##"), or ""."""
+        return self._spec["model"].get("continuing_subword_prefix") or ""
+
+    @cached_property
+    def lower_case(self) -> bool:
+        """Whether capitals are lost when text is read."""
+        parts = components(self._spec.get("normalizer"))
+        return any(p["type"] == "Lowercase" or (p["type"] == "BertNormalizer" and p["lowercase"]) for p in parts)
 
     @cached_property
     def pieces(self) -> list[bytes]:
@@ -107,14 +144,13 @@ class Tokenizer:
         model, added = self._spec["model"], {t["id"]: t["content"] for t in self._spec["added_tokens"]}
         parts = components(self._spec.get("decoder")) + components(self._spec.get("pre_tokenizer"))
         spaced = any(part["type"] == "Metaspace" or part.get("content") == " " for part in parts)
-        prefix = model.get("continuing_subword_prefix") or ""
         blank = {*self.vocabulary.special_ids, self.vocabulary.filler_id}
         return [
             b""
             if i in blank
             else added[i].encode()
             if i in added
-            else piece_bytes(self._token_of[i], self.kind, spaced, prefix)
+            else piece_bytes(self._token_of[i], self.kind, spaced, self.prefix)
             for i in range(self.vocabulary.size)
         ]
 
@@ -135,14 +171,12 @@ class Tokenizer:
             return torch.ones(self.vocabulary.size, dtype=torch.bool)
         if self.kind != "wordpiece":
             return self.starts_with_space
-        prefix = self._spec["model"].get("continuing_subword_prefix") or ""
-        tokens = (self._token_of.get(i, "") for i in range(self.vocabulary.size))
-        return torch.tensor([not (prefix and token.startswith(prefix)) for token in tokens])
+        return torch.tensor([not (self.prefix and entry.startswith(self.prefix)) for entry in self.entries])
 
     @cached_property
     def joins_next(self) -> Tensor:
         """Bool [V]: the piece may take the space away from the piece after it (wordpiece punctuation)."""
-        return torch.tensor([self.kind == "wordpiece" and joins_next(piece) for piece in self.pieces])
+        return torch.tensor([self.kind == "wordpiece" and joins_next(entry) for entry in self.entries])
 
     @property
     def carries_spaces(self) -> bool:

@@ -1,0 +1,30 @@
+"""What every figure of a model depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import textdiff
+from textdiff.infiller import Infiller
+from textdiff.registry import name_of
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Twelve hexadecimal digits that stand for some texts in their order."""
+    return hashlib.sha256("\x1e".join(texts).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+def model_parts(infiller: Infiller) -> dict[str, object]:
+    """The parts of a signature that name a model: hashes of its weights and its tokenizer, and its noise."""
+    weights = hashlib.sha256()
+    for name, tensor in sorted(infiller.model.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(tensor.detach().float().cpu().numpy().tobytes())
+    return {
+        "model": weights.hexdigest()[:12],
+        "process": name_of(infiller.model.process),
+        "tokenizer": digest([infiller.tokenizer.backend.to_str()]),
+        "context": infiller.context_length,
+        "version": textdiff.__version__,
+    }
