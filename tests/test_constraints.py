@@ -1,120 +1,272 @@
-"""Constraints hold always, on networks with no sense, however many tokens settle at once; they bend no law in vain."""
+"""Constraints hold always, on networks with no sense, however many tokens settle at once, with any policies."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
 
 import chains
 import pytest
 import scipy.stats
 import torch
-from fakes import Counted, from_table, state_number, states, tabulate, wild_denoiser
+from fakes import Counted, from_table, state_number, tabulate, wild_denoiser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import VOCABULARY as TOY
 from oracles import ToyLanguage, canvas_of
 from sampling_laws import VOCABULARY, canvas_from, renoises
 from torch import Tensor
+from wild_automata import accepted, anything, automaton_of, fits, sequences, words_of
 
 from textdiff.errors import DataError, UsageError
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names
-from textdiff.sampling import Accept, AllOf, Constraint, CountRange, Sampler, TokenClasses
-from textdiff.sampling.accept import FirstHittingAccept
+from textdiff.sampling import Accept, Automata, Constraint, Sampler, Samples, Step, TimeGrid, TokenClasses, Warp
+from textdiff.sampling.accept import FirstHittingAccept, RandomAccept
 from textdiff.sampling.grids import FirstHittingGrid
+from textdiff.sampling.renoise import RemdmCapRenoise
 from textdiff.sampling.transitions import PosteriorTransition
+from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp
+from textdiff.text.automaton import TokenAutomaton
 from textdiff.text.canvas import Canvas
 
-LENGTH = 8
-ANYTHING, ODD, EVEN, FILLER = range(4)
-TABLE = torch.stack([torch.tensor([rule(v) for v in range(VOCABULARY.size)]) for rule in (
-    lambda v: True, lambda v: v % 2 == 1, lambda v: v % 2 == 0, lambda v: v == VOCABULARY.filler_id
-)])  # fmt: skip
-COUNTS = torch.stack([torch.tensor([v > 5 for v in range(VOCABULARY.size)])] * 4)
+LENGTH, LARGEST = 9, 3
+WRITABLE = VOCABULARY.writable()
+ODD = WRITABLE & (torch.arange(VOCABULARY.size) % 2 == 1)
+TABLE = torch.stack([WRITABLE, ODD, WRITABLE & ~ODD])
+WARPS: list[tuple[Warp, ...]] = [
+    (),
+    (TemperatureWarp(0.5),),
+    (TemperatureWarp(0.0),),
+    (TopKWarp(1),),
+    (TopPWarp(0.01),),
+    (TemperatureWarp(0.7), TopKWarp(2), TopPWarp(0.9)),
+]
+PROCESSES = [{"name": name} for name in names(ForwardProcess)] + [
+    {"name": "matrix", "kind": "absorbing"},
+    {"name": "matrix", "kind": "banded"},
+]
 
 
-def process_of(name: str) -> ForwardProcess:
-    return build(ForwardProcess, name, vocabulary=VOCABULARY)
+def process_of(config: dict[str, str] | str) -> ForwardProcess:
+    return build(ForwardProcess, config, vocabulary=VOCABULARY)
 
 
-def samplers() -> list[Sampler]:
-    """Every accept policy with every renoise policy, the posterior and first hitting."""
-    mixed = [Sampler(accept=build(Accept, name), renoise=renoise) for name in names(Accept) for renoise in renoises()]
+def mixed_samplers(accept: str) -> list[Sampler]:
+    """One accept policy with every renoise policy on every grid."""
+    grids = [name for name in names(TimeGrid) if name != "first_hitting"]
+    return [build(Sampler, {"accept": accept, "renoise": r, "grid": grid}) for r in renoises() for grid in grids]
+
+
+def other_samplers() -> list[Sampler]:
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
-    return [*mixed, first_hitting, Sampler(transition=PosteriorTransition())]
+    return [first_hitting, Sampler(transition=PosteriorTransition())]
+
+
+@lru_cache(maxsize=64)
+def automaton(seed: int, size: int) -> tuple[TokenAutomaton, Tensor]:
+    """An automaton, and all rows of so many tokens that it accepts."""
+    made = automaton_of(VOCABULARY, seed, [size], states=5)
+    rows = sequences(VOCABULARY, size)
+    return made, rows[accepted(made, rows)]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Rows with positions of classes in groups, and bounds that can be met."""
-
     canvas: Canvas
-    constraint: CountRange
+    constraint: Automata
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """One to three rows of eight positions, some given, in up to three groups."""
-    rows = draw(st.integers(1, 3))
-    frozen = [
-        draw(st.lists(st.sampled_from([False, False, False, True]), min_size=LENGTH, max_size=LENGTH))
-        for _ in range(rows)
-    ]
-    grid = st.lists(st.integers(0, 3), min_size=LENGTH * rows, max_size=LENGTH * rows)
-    which = torch.tensor(draw(grid)).view(rows, LENGTH)
-    group = torch.tensor(draw(grid)).view(rows, LENGTH) - 1
-    canvas = canvas_from(frozen, range(rows))
-    writable = TABLE & VOCABULARY.writable()
-    can, cannot = (writable & COUNTS).any(-1)[which], (writable & ~COUNTS).any(-1)[which]
-    low, high = torch.zeros(rows, 3, dtype=torch.long), torch.zeros(rows, 3, dtype=torch.long)
-    for row in range(rows):
+def case_of(frozen: Sequence[Sequence[bool]], groups: Sequence[Sequence[int]], seed: int) -> Case:
+    """Rows of nine positions in up to three groups of at most three; what is given in a group can be completed.
+
+    A group's positions need not stand side by side. Rows end where their flags end.
+    """
+    canvas = canvas_from(frozen, range(seed, seed + len(frozen)))
+    group, which = torch.full(canvas.shape, -1), torch.zeros(len(frozen), 3, dtype=torch.long)
+    ids, made = canvas.ids.clone(), dict[tuple[int, int], int]()
+    for row in range(len(frozen)):
         for g in range(3):
-            inside = canvas.free[row] & (group[row] == g)
-            least, most = int((inside & ~cannot[row]).sum()), int((inside & can[row]).sum())
-            bounds = sorted(draw(st.tuples(st.integers(least, most), st.integers(least, most))))
-            low[row, g] = max(bounds[0] - (3 if bounds[0] == least else 0), 0)
-            high[row, g] = bounds[1] + (3 if bounds[1] == most else 0)
-    return Case(canvas, CountRange(COUNTS, which, group, low, high, TABLE & VOCABULARY.writable()))
+            inside = [i for i in range(len(frozen[row])) if groups[row][i] == g][:LARGEST]
+            if not inside:
+                continue
+            key = ((seed + row * g) % 4, len(inside))
+            which[row, g] = made.setdefault(key, len(made))
+            group[row, inside] = g
+            fit = automaton(*key)[1]
+            ids[row, inside] = fit[(seed + 5 * row + g) % len(fit)]
+    automata = tuple(automaton(*key)[0] for key in made)
+    return Case(canvas.with_ids(torch.where(canvas.frozen, ids, canvas.ids)), Automata(automata, group, which))
 
 
-def check_counts(constraint: CountRange, canvas: Canvas, ids: Tensor) -> None:
-    assert constraint.table is not None
+def random_case(seed: int, rows: int = 3) -> Case:
+    generator = torch.Generator().manual_seed(seed)
+    frozen = torch.rand(rows, LENGTH, generator=generator) < 0.25
+    return case_of(frozen.tolist(), torch.randint(-1, 3, (rows, LENGTH), generator=generator).tolist(), seed)
+
+
+def check_accepted(case: Case, ids: Tensor) -> None:
+    """Every group holds what its automaton accepts, every given token stands, nothing else than text is written."""
+    canvas, constraint = case.canvas, case.constraint
+    assert torch.equal(ids[~canvas.free], canvas.ids[~canvas.free])
+    assert WRITABLE[ids[canvas.free]].all()
     for row in range(len(ids)):
-        for g in range(constraint.low.shape[1]):
-            inside = canvas.free[row] & (constraint.group[row] == g)
-            count = int(constraint.weight[constraint.which[row], ids[row]][inside].sum())
-            assert constraint.low[row, g] <= count <= constraint.high[row, g]
-    free = canvas.free
-    assert constraint.table[constraint.which[free], ids[free]].all()
+        for g in constraint.group[row][constraint.group[row] >= 0].unique().tolist():
+            made = constraint.automata[constraint.which[row, g]]
+            assert fits(made, ids[row, constraint.group[row] == g].tolist())
 
 
-@settings(max_examples=60)
-@given(
-    case=cases(),
-    sampler=st.sampled_from(samplers()),
-    steps=st.integers(1, 9),
-    process=st.sampled_from(["absorbing", "uniform", "hybrid"]),
-    seed=st.integers(0, 99),
-)
-def test_count_range_holds_always(case: Case, sampler: Sampler, steps: int, process: str, seed: int) -> None:
-    sampler, canvas = replace(sampler, steps=steps), case.canvas
+def check_whole_groups(case: Case, counted: Counted, seen: list[tuple[Tensor, Tensor]]) -> None:
+    """Whoever asks for a noisy position asks for all that are noisy in its group. Masks show which are."""
+    for x_t, where in counted.seen:
+        if len(x_t) != len(case.canvas.ids):
+            continue  # only some of the rows
+        noisy = case.canvas.free & (x_t == VOCABULARY.mask_id)
+        for row, g in [(row, g) for row in range(len(x_t)) for g in range(3)]:
+            inside = noisy[row] & (case.constraint.group[row] == g)
+            assert not (where[row] & inside).any() or where[row, inside].all()
+
+
+def check_case(sampler: Sampler, process: ForwardProcess, case: Case, seed: int = 0) -> Samples:
+    """All that holds of a run under automata, whatever the policies."""
+    canvas, constraint = case.canvas, case.constraint
+    counted = Counted(wild_denoiser(VOCABULARY, seed))
+    samples = sampler.sample(counted, process, canvas, constraint)
+    check_accepted(case, samples.ids)
     if isinstance(sampler.grid, FirstHittingGrid):
-        process = "absorbing"
-    network = wild_denoiser(VOCABULARY, seed)
-    samples = sampler.sample(network, process_of(process), canvas, case.constraint)
-    check_counts(case.constraint, canvas, samples.ids)
-    assert torch.equal(samples.ids[~canvas.free], canvas.ids[~canvas.free])
-    assert (samples.nfe <= steps + canvas.free.sum(-1)).all()
-    backwards = torch.arange(len(canvas.ids)).flip(0)
-    again = sampler.sample(network, process_of(process), canvas.rows(backwards), case.constraint.rows(backwards))
-    assert torch.equal(again.ids, samples.ids[backwards])
+        assert torch.equal(samples.nfe, canvas.free.sum(-1))
+    else:
+        assert (samples.nfe <= sampler.steps).all()
+    assert counted.rows == int(samples.nfe.sum())
+    if process.__class__.__name__ == "AbsorbingProcess":
+        check_whole_groups(case, counted, counted.seen)
+    return samples
+
+
+def check_peers_do_not_matter(
+    sampler: Sampler, process: ForwardProcess, case: Case, samples: Samples, seed: int
+) -> None:
+    """In reversed order, alone, and with what it needs of the padding cut off, a row gives bit for bit the same."""
+    network, backwards = wild_denoiser(VOCABULARY, seed), torch.arange(len(case.canvas.ids)).flip(0)
+    again = sampler.sample(network, process, case.canvas.rows(backwards), case.constraint.rows(backwards))
+    assert torch.equal(again.ids, samples.ids[backwards]) and torch.equal(again.log_p, samples.log_p[backwards])
+    for row in range(len(case.canvas.ids)):
+        one = torch.arange(len(case.canvas.ids)) == row
+        length = int(case.canvas.valid[row].sum())
+        part = case.canvas.rows(one)
+        part = Canvas(part.ids[:, :length], part.frozen[:, :length], part.valid[:, :length], part.seeds)
+        alone = sampler.sample(network, process, part, case.constraint.rows(one).cut(length))
+        assert torch.equal(alone.ids[0], samples.ids[row, :length])
+        assert torch.equal(alone.log_p[0], samples.log_p[row, :length])
+
+
+@pytest.mark.parametrize("accept", names(Accept))
+def test_every_combination_of_policies_satisfies_the_automata(accept: str) -> None:
+    """Accept x renoise x grid x process, each with other rows, automata, warps and numbers of steps."""
+    cases = [(sampler, process) for sampler in mixed_samplers(accept) for process in PROCESSES]
+    for number, (sampler, process) in enumerate(cases):
+        sampler = replace(sampler, steps=1 + number % 7, warps=WARPS[number % len(WARPS)])
+        check_case(sampler, process_of(process), random_case(number), seed=number)
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda config: "-".join(config.values()))
+def test_the_other_transitions_and_grids_satisfy_the_automata(process: dict[str, str]) -> None:
+    for number in range(12):
+        for sampler in other_samplers():
+            if isinstance(sampler.grid, FirstHittingGrid) and process["name"] != "absorbing":
+                continue
+            sampler = replace(sampler, steps=1 + number % 7, warps=WARPS[number % len(WARPS)])
+            check_case(sampler, process_of(process), random_case(100 + number), seed=number)
+
+
+flags = st.lists(st.lists(st.booleans(), min_size=1, max_size=LENGTH), min_size=1, max_size=4)
 
 
 @settings(max_examples=40)
 @given(
-    which=st.lists(st.integers(0, 3), min_size=LENGTH, max_size=LENGTH),
+    frozen=flags,
+    groups=st.lists(st.integers(-1, 2), min_size=4 * LENGTH, max_size=4 * LENGTH),
+    sampler=st.sampled_from([s for name in names(Accept) for s in mixed_samplers(name)] + other_samplers()),
+    warps=st.sampled_from(WARPS),
+    steps=st.integers(1, 9),
+    process=st.sampled_from(PROCESSES),
+    seed=st.integers(0, 99),
+)
+def test_rows_of_any_shape_in_any_company(
+    frozen: list[list[bool]],
+    groups: list[int],
+    sampler: Sampler,
+    warps: tuple[Warp, ...],
+    steps: int,
+    process: dict[str, str],
+    seed: int,
+) -> None:
+    if isinstance(sampler.grid, FirstHittingGrid):
+        process = {"name": "absorbing"}
+    case = case_of(frozen, [groups[LENGTH * i : LENGTH * (i + 1)] for i in range(4)], seed)
+    sampler = replace(sampler, steps=steps, warps=warps)
+    samples = check_case(sampler, process_of(process), case, seed)
+    check_peers_do_not_matter(sampler, process_of(process), case, samples, seed)
+
+
+def test_a_policy_sees_only_what_it_asked_for() -> None:
+    """One position settles in each step, although its whole group is drawn; settled tokens stay for ever after."""
+    shown = list[int]()
+
+    class LeftmostAccept(Accept):
+        def plan(self, step: Step) -> Tensor:
+            return step.noisy & (step.noisy.cumsum(-1) == 1)
+
+        def choose(self, step: Step) -> Tensor:
+            assert len(step.proposal) == len(step.log_p) == len(step.row)
+            shown.append(len(step.row))
+            return super().choose(step)
+
+    case = case_of([[False] * 6], [[0, 1, 0, 1, 1, 0]], seed=1)
+    left = list[list[int]]()
+    Sampler(steps=50, accept=LeftmostAccept()).sample(
+        wild_denoiser(VOCABULARY),
+        process_of("absorbing"),
+        case.canvas,
+        case.constraint,
+        on_step=lambda event: left.append(event.noisy[0].nonzero().flatten().tolist()),
+    )
+    assert left == [list(range(i, 6)) for i in range(1, 7)]
+    assert shown == [1] * 6
+
+
+def test_what_goes_back_to_noise_can_always_be_written_again() -> None:
+    """At each look the tokens that stand can be completed, although ReMDM takes many back."""
+    case, revised, looks = random_case(5, rows=4), 0, list[tuple[Tensor, Tensor]]()
+    sampler = Sampler(steps=12, accept=RandomAccept(), renoise=RemdmCapRenoise(cap=0.6))
+    sampler.sample(
+        wild_denoiser(VOCABULARY),
+        process_of("absorbing"),
+        case.canvas,
+        case.constraint,
+        on_step=lambda event: looks.append((event.ids.clone(), event.noisy.clone())),
+    )
+    for ids, noisy in looks:
+        for row in range(len(ids)):
+            for g in range(3):
+                inside = case.constraint.group[row] == g
+                if inside.any():
+                    made = case.constraint.automata[case.constraint.which[row, g]]
+                    every = sequences(VOCABULARY, int(inside.sum()))
+                    agrees = (every == ids[row, inside]) | noisy[row, inside]
+                    assert accepted(made, every[agrees.all(-1)]).any()
+    for (_, before), (_, after) in pairwise(looks):
+        revised += int((after & ~before).sum())
+    assert revised > 0
+
+
+@settings(max_examples=30)
+@given(
+    which=st.lists(st.integers(0, 2), min_size=LENGTH, max_size=LENGTH),
     frozen=st.lists(st.booleans(), min_size=LENGTH, max_size=LENGTH),
-    sampler=st.sampled_from(samplers()),
+    sampler=st.sampled_from([s for name in names(Accept) for s in mixed_samplers(name)] + other_samplers()),
     process=st.sampled_from(["absorbing", "uniform", "hybrid"]),
     seed=st.integers(0, 99),
 )
@@ -131,74 +283,9 @@ def test_token_classes_hold_always(
     assert counted.rows == int(samples.nfe.sum()) <= max(4, LENGTH)
 
 
-def test_counts_are_met_when_everything_settles_at_once() -> None:
-    """300 rows in one step: bounds that chance would meet in one row of many are met in all, and every count occurs."""
-    rows = 300
-    canvas = canvas_from([[False] * 6] * rows, range(rows))
-    zeros = torch.zeros(rows, 6, dtype=torch.long)
-    low, high = torch.full((rows, 1), 4), torch.full((rows, 1), 5)
-    constraint = CountRange(COUNTS, zeros, zeros, low, high, TABLE & VOCABULARY.writable())
-    samples = Sampler(steps=1).sample(wild_denoiser(VOCABULARY), process_of("absorbing"), canvas, constraint)
-    counts = (samples.ids > 5).sum(-1)
-    assert set(counts.tolist()) == {4, 5}
-    assert int(samples.nfe.max()) > 1  # some tokens had to wait for another step
-    assert (samples.nfe <= 1 + 6).all()
-
-
-def test_a_position_that_must_count_is_kept_room_for() -> None:
-    """The last position cannot but count; the others must leave it the only place that `high` has."""
-    rows = 50
-    which = torch.tensor([[ANYTHING] * 5 + [1]]).expand(rows, 6)
-    table = torch.stack([VOCABULARY.writable(), VOCABULARY.writable() & COUNTS[0]])
-    ones = torch.ones(rows, 1, dtype=torch.long)
-    constraint = CountRange(COUNTS[:2], which, torch.zeros_like(which), ones, ones, table)
-    for sampler in samplers():
-        canvas = canvas_from([[False] * 6] * rows, range(rows))
-        ids = (
-            replace(sampler, steps=3).sample(wild_denoiser(VOCABULARY), process_of("absorbing"), canvas, constraint).ids
-        )
-        assert (ids[:, 5] > 5).all() and (ids[:, :5] <= 5).all()
-
-
-def test_loose_bounds_change_nothing() -> None:
-    """Bounds that cannot be broken leave every draw as it was."""
-    canvas = canvas_from([[False] * LENGTH] * 3, [1, 2, 3])
-    zeros = torch.zeros(3, LENGTH, dtype=torch.long)
-    bounds = torch.zeros(3, 1, dtype=torch.long)
-    constraint = AllOf((CountRange(COUNTS, zeros, zeros, bounds, bounds + LENGTH), TokenClasses(TABLE, zeros)))
-    for sampler in (replace(sampler, steps=6) for sampler in samplers()):
-        network = wild_denoiser(VOCABULARY)
-        bound = sampler.sample(network, process_of("absorbing"), canvas, constraint)
-        assert torch.equal(bound.ids, sampler.sample(network, process_of("absorbing"), canvas).ids)
-
-
-@pytest.mark.statistical
-@pytest.mark.parametrize("sampler", [Sampler(steps=3), Sampler(steps=3, transition=PosteriorTransition())])
-@pytest.mark.parametrize("process", ["absorbing", "uniform"])
-def test_token_classes_condition_a_language_of_independent_tokens(sampler: Sampler, process: str) -> None:
-    """By brute force: the language's own sequences that satisfy the constraint, renormalised. Error rate 1e-4."""
-    if process == "uniform" and sampler == Sampler(steps=3):
-        sampler = Sampler(steps=1)  # in one step accepted proposals have the law of the posterior
-    tokens = ToyLanguage.random(length=1, seed=5).probabilities
-    language = ToyLanguage(TOY, ToyLanguage.random(length=2).sequences, (tokens[:, None] * tokens).flatten())
-    noise = build(ForwardProcess, process, vocabulary=TOY)
-    table, which = torch.zeros(2, TOY.size, dtype=torch.bool), torch.tensor([[0, 1]])
-    table[0, [2, 3, 5]] = True
-    table[1, [3, 4]] = True
-    fits = table[which, language.sequences].all(-1)
-    expected = language.probabilities * fits / (language.probabilities * fits).sum()
-    network = from_table(lambda t: tabulate(language.denoiser(noise), TOY, 2, t), TOY)
-    rows = 20_000
-    canvas = canvas_of(torch.zeros(rows, 2, dtype=torch.long), seed=3)
-    ids = sampler.sample(network, noise, canvas, TokenClasses(table, which.expand(rows, 2))).ids
-    counts = torch.bincount(language.index(ids), minlength=16).to(torch.float64)
-    assert counts[~fits].sum() == 0
-    assert scipy.stats.chisquare(counts[fits], expected[fits] * rows).pvalue > 1e-4
-
-
 @pytest.mark.statistical
 def test_token_classes_condition_each_step_of_the_chain() -> None:
-    """With dependent tokens: the enumerated chain of the denoiser whose laws are restricted and renormalised."""
+    """With dependent tokens: the enumerated chain of the denoiser whose laws are restricted. Error rate 1e-4."""
     language = ToyLanguage.random(length=2, seed=3)
     process = build(ForwardProcess, "absorbing", vocabulary=TOY)
     table, which = torch.zeros(2, TOY.size, dtype=torch.bool), torch.tensor([[0, 1]])
@@ -212,57 +299,88 @@ def test_token_classes_condition_each_step_of_the_chain() -> None:
     for s, t in ((2 / 3, 1.0), (1 / 3, 2 / 3), (0.0, 1 / 3)):
         kernel = chains.remdm(TOY, restricted, 1 - s, 1 - t, 0.0)
         law = (law[:, None] * torch.where(law[:, None] > 0, kernel, 0.0)).sum(0)
-    assert len(law) == len(states(TOY, 2))
     expected = law[state_number(language.sequences, TOY)]
     rows = 40_000
     canvas = canvas_of(torch.zeros(rows, 2, dtype=torch.long), seed=4)
-    constraint = TokenClasses(table, which.expand(rows, 2))
-    ids = Sampler(steps=3).sample(from_table(laws, TOY), process, canvas, constraint).ids
+    ids = (
+        Sampler(steps=3).sample(from_table(laws, TOY), process, canvas, TokenClasses(table, which.expand(rows, 2))).ids
+    )
     counts = torch.bincount(language.index(ids), minlength=16).to(torch.float64)
     possible = expected > 0
     assert counts[~possible].sum() == 0
     assert scipy.stats.chisquare(counts[possible], expected[possible] * rows).pvalue > 1e-4
 
 
-def one_group(low: int, high: int, cls: int = ANYTHING, table: Tensor | None = None) -> CountRange:
-    zeros = torch.zeros(1, 3, dtype=torch.long)
-    return CountRange(COUNTS, zeros + cls, zeros, torch.tensor([[low]]), torch.tensor([[high]]), table)
+def in_groups(group: Sequence[int], *automata: TokenAutomaton) -> Automata:
+    """One row; group g has the automaton g."""
+    return Automata(automata, torch.tensor([group]), torch.arange(len(automata))[None])
+
+
+PAIR = words_of(VOCABULARY, [(4, 5)])
+GIVEN = canvas_from([[True, False, False]], [0])  # 3 is given at position 0
 
 
 @pytest.mark.parametrize(
     ("constraint", "error", "message"),
     [
-        (one_group(3, 3), DataError, "group 0 of row 0 cannot have 3 to 3 counting tokens: 0 to 2 are possible"),
-        (one_group(2, 1), DataError, "cannot have 2 to 1"),
-        (one_group(1, 2, FILLER, TABLE), DataError, "0 to 0 are possible"),
-        (one_group(0, 1, 0, TABLE & COUNTS), DataError, "2 to 2 are possible"),
-        (one_group(0, 1, 0, TABLE & False), DataError, "no token is allowed at position 1 of row 0"),
-        (
-            TokenClasses(TABLE & False, torch.zeros(1, 3, dtype=torch.long)),
-            DataError,
-            "no token is allowed at position 1",
-        ),
+        (in_groups([-1, 0, -1], PAIR), DataError, "group 0 of row 0 cannot be written: nothing of 1 tokens"),
+        (in_groups([0, 0, 0], PAIR), DataError, "group 0 of row 0 .* nothing of 3 tokens"),
+        (in_groups([1, 0, 1], anything(VOCABULARY), PAIR), DataError, "group 1 of row 0 .* nothing of 2 tokens"),
+        (in_groups([-1, -1, 1], PAIR, words_of(VOCABULARY, [()])), DataError, "group 1 of row 0"),
+        (in_groups([-1, 0, 0, 0], PAIR), UsageError, r"group .* must have the shape \[1, 3\]"),
+        (in_groups([-1, 1, 1], PAIR), UsageError, "group .* from -1 to 0"),
+        (replace(in_groups([-1, 0, 0], PAIR), which=torch.tensor([[3]])), UsageError, "which .* from 0 to 0"),
+        (TokenClasses(TABLE & False, torch.zeros(1, 3, dtype=torch.long)), DataError, "no token is allowed at position 1"),
         (TokenClasses(TABLE, torch.zeros(1, 4, dtype=torch.long)), UsageError, r"must have the shape \[1, 3\]"),
-        (replace(one_group(0, 1), low=torch.zeros(2, 1, dtype=torch.long)), UsageError, r"low .* shape \[1, 1\]"),
-        (replace(one_group(0, 1), group=torch.ones(1, 3, dtype=torch.long)), UsageError, "group .* from -1 to 0"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_met_is_an_error_before_anything_is_drawn(
     constraint: Constraint, error: type[Exception], message: str
 ) -> None:
     def unused(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
         raise AssertionError("the network was called")
 
-    for whole in (constraint, AllOf((constraint,))):
-        with pytest.raises(error, match=message):
-            Sampler().sample(unused, process_of("absorbing"), canvas_from([[True, False, False]], [0]), whole)
+    with pytest.raises(error, match=message):
+        Sampler().sample(unused, process_of("absorbing"), GIVEN, constraint)
 
 
-def test_constraints_that_the_network_contradicts_are_an_error() -> None:
+def test_all_groups_that_cannot_be_met_are_listed() -> None:
+    group = torch.tensor([[0, 0, 1], [0, 1, 1], [2, 2, 0]])
+    constraint = Automata((PAIR, anything(VOCABULARY)), group, torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
+    canvas = canvas_from([[False] * 3, [False, True, False], [True, False, False]], [0, 1, 2])
+    assert constraint.impossible(canvas) == [(1, 1), (2, 0), (2, 2)]
+    padded = Canvas(canvas.ids, canvas.frozen, canvas.valid & (torch.arange(3) < 2), canvas.seeds)
+    with pytest.raises(UsageError, match="-1 at padding"):
+        constraint.check(padded)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "column"),
+    [
+        (TokenClasses(TABLE, torch.tensor([[1, 2, 1]])), 2),
+        (in_groups([-1, 0, 0], words_of(VOCABULARY, [(4, 5), (4, 6)])), 2),
+        (in_groups([-1, 0, 0], words_of(VOCABULARY, [(5, 4)])), 1),
+        (in_groups([0, 0, 1], words_of(VOCABULARY, [(3, 4)]), words_of(VOCABULARY, [(8,)])), 2),
+    ],
+)
+def test_constraints_that_the_network_contradicts_are_an_error(constraint: Constraint, column: int) -> None:
+    """It knows but one token."""
+
     def one_token(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
         return torch.full((int(where.sum()), VOCABULARY.size), -torch.inf).index_fill(-1, torch.tensor([4]), 0.0)
 
-    with pytest.raises(DataError, match="no token is possible at position 2"):
-        constraint = TokenClasses(TABLE, torch.tensor([[ODD, EVEN, ODD]]))
-        canvas = canvas_from([[True, False, False]], [0])
-        Sampler(steps=1).sample(one_token, process_of("absorbing"), canvas, constraint)
+    with pytest.raises(DataError, match=f"no token is possible at position {column}"):
+        Sampler(steps=1).sample(one_token, process_of("absorbing"), GIVEN, constraint)
+
+
+def test_groups_that_ask_for_nothing_are_no_constraint() -> None:
+    """No group at all: every distribution and every choice of position as without a constraint."""
+    canvas = canvas_from([[False] * LENGTH] * 3, [1, 2, 3])
+    constraint = Automata((), torch.full(canvas.shape, -1), torch.zeros(3, 0, dtype=torch.long))
+    samples = Sampler(steps=4, warps=(TemperatureWarp(0.0),)).sample(
+        wild_denoiser(VOCABULARY), process_of("absorbing"), canvas, constraint
+    )
+    free = Sampler(steps=4, warps=(TemperatureWarp(0.0),)).sample(
+        wild_denoiser(VOCABULARY), process_of("absorbing"), canvas
+    )
+    assert torch.equal(samples.ids, free.ids) and torch.equal(samples.nfe, free.nfe)

@@ -746,7 +746,7 @@ def test_the_command_prints_tables_and_json(file: Path, tmp_path: Path) -> None:
     ended = run(*words, "--lengths", "true,2", "--kinds", "word,several", "--baselines")
     assert (ended.code, ended.err) == (0, "")
     lines = ended.text.splitlines()
-    assert lines[0] == "one word: 2 gaps" and lines[1].split()[:2] == ["exact", "tokens"]
+    assert lines[0] == "one word: 2 gaps" and lines[1].split()[:4] == ["exact", "token", "acc", "BLEU"]
     assert any(line.startswith("masks_in_turn/true") for line in lines)
     assert (
         "several gaps: exact by number of words" in lines

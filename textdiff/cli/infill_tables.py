@@ -16,13 +16,13 @@ Table = tuple[str, list[list[str]]]
 
 COLUMNS = {
     "exact_match": "exact",
-    "token_accuracy": "tokens",
+    "token_accuracy": "token acc",
     "bleu": "BLEU",
     "chrf": "chrF",
-    "words_error": "|words|",
-    "words_bias": "words",
-    "tokens_error": "|tokens|",
-    "tokens_bias": "tokens off",
+    "words_error": "word error",
+    "words_bias": "word bias",
+    "tokens_error": "token error",
+    "tokens_bias": "token bias",
     "bits_per_byte": "bits/byte",
     "fill_nelbo": "fill nats",
     "calibration_error": "ECE",
@@ -70,8 +70,9 @@ def plain(report: InfillReport) -> dict[str, Any]:
     return {"rows": rows, "contrasts": contrasts}
 
 
-_LEGEND = """exact, tokens: share of the gaps, of the tokens, that are as in the original. |words|, words: the mean error of the
-length and its bias. bits/byte: infilling NELBO of the original, its number of tokens given. Signatures are in --json.
+_LEGEND = """exact, token acc: share of the gaps, of the tokens, that are as in the original. word error, word bias: how much longer
+fills are, in mean size and in the mean. bits/byte: infilling NELBO of the original, its number of tokens given.
+Signatures are in --json.
 """
 
 

@@ -146,7 +146,7 @@ class Recording:
         values = [event.ids.tolist(), event.noisy.tolist(), [] if log_p is None else log_p.tolist()]
         news = []
         for slot, row in self._slots.of(layout, progress):
-            if slot.document == self._number:
+            if slot.draft == self._number:
                 ids, noisy, scores = (value[row][slot.start : slot.stop] if value else [] for value in values)
                 track = self._track(layout, slot)
                 if track.seen != (ids, noisy):  # most slots stay as they are in most steps

@@ -24,7 +24,7 @@ _AROUND = 200
 """Characters of given text that are shown on either side of a gap, where there is room."""
 _LEAST_AROUND = 24
 _Place = tuple[int, int]
-"""A document's number and a gap's."""
+"""A draft's number and a gap's."""
 
 
 def spelled(tokenizer: Tokenizer, ids: Sequence[int], slot: Slot | None) -> str:
@@ -33,8 +33,7 @@ def spelled(tokenizer: Tokenizer, ids: Sequence[int], slot: Slot | None) -> str:
     Args:
         slot: the gap that they begin; None where something unknown stands before them, or where there are no gaps.
     """
-    text = tokenizer.decode(ids)
-    return text.removeprefix(" ") if slot is not None and slot.healed else text
+    return tokenizer.decode(ids) if slot is None else tokenizer.spelling.text(ids, slot.state)
 
 
 def texts(
@@ -147,7 +146,7 @@ class DocumentScene:
         ids, noisy = progress.event.ids.tolist(), progress.event.noisy.tolist()
         gaps: dict[_Place, Text] = {}
         for slot, row in self._slots.of(layout, progress):
-            here, gap = slice(slot.start, slot.stop), (slot.document, slot.gap)
+            here, gap = slice(slot.start, slot.stop), (slot.draft, slot.gap)
             gaps[gap] = self._painter.draw(slot.row, slot.start, ids[row][here], noisy[row][here], slot)
             self._noisy[gap] = any(noisy[row][here])
         return self._assemble(gaps, room)

@@ -1,18 +1,23 @@
 """Model, tokenizer and samplers in one object, and the checkpoint folder that it comes from."""
 
+from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.checkpoint import Checkpoint
+from textdiff.infiller.drafts import LengthOdds
 from textdiff.infiller.infiller import Infiller
 from textdiff.infiller.loading import find_model, load, open_checkpoint
-from textdiff.infiller.results import GapFill, GenerateResult, InfillResult, Sample, Stats
+from textdiff.infiller.results import Alternative, GapFill, GenerateResult, InfillResult, Sample, Stats
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions
 
 __all__ = [
+    "Alternative",
+    "Calibration",
     "Checkpoint",
     "DefaultSamplers",
     "GapFill",
     "GenerateResult",
     "InfillResult",
     "Infiller",
+    "LengthOdds",
     "Sample",
     "SamplerOptions",
     "Stats",

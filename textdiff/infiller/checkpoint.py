@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.files import MANIFEST, atomic_folder, dump_yaml, read_json, require_intact, write_json
+from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.samplers import DefaultSamplers
 from textdiff.model import DiffusionConfig, DiffusionModel
 from textdiff.registry import build, to_config
@@ -28,6 +29,7 @@ class Checkpoint:
         recipe: the resolved recipe as plain data, or None.
         metrics: scores as plain data, or None.
         card: the text of README.md, the model card.
+        calibration: of the confidences; by default the model's own probabilities as they are.
     """
 
     model: DiffusionModel
@@ -36,6 +38,7 @@ class Checkpoint:
     recipe: Mapping[str, Any] | None = None
     metrics: Mapping[str, Any] | None = None
     card: str = ""
+    calibration: Calibration = field(default_factory=Calibration)
 
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all; a folder of textdiff's that is there already is replaced."""
@@ -43,6 +46,8 @@ class Checkpoint:
             self.model.save_pretrained(staging)
             self.tokenizer.save(staging)
             write_json(staging / "sampler.json", to_config(self.samplers))
+            if self.calibration.gaps:
+                write_json(staging / "calibration.json", to_config(self.calibration))
             if self.recipe is not None:
                 (staging / "recipe.yaml").write_text(dump_yaml(self.recipe), encoding="utf8")
             if self.metrics is not None:
@@ -62,13 +67,15 @@ class Checkpoint:
         tokenizer = load_tokenizer(folder)
         if tokenizer.vocabulary != model.vocabulary:
             raise CheckpointError(f"the tokenizer in {folder} does not fit its model: their vocabularies differ")
+        found = read_json(folder / "calibration.json") if (folder / "calibration.json").exists() else {}
         try:
             samplers = build(DefaultSamplers, read_json(folder / "sampler.json"), "sampler.json")
+            calibration = build(Calibration, found, "calibration.json")
         except ConfigError as error:
             raise CheckpointError(f"{folder}: {error}") from None
         metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else None
         card = (folder / "README.md").read_text(encoding="utf8") if (folder / "README.md").exists() else ""
-        return Checkpoint(model, tokenizer, samplers, None, metrics, card)
+        return Checkpoint(model, tokenizer, samplers, None, metrics, card, calibration)
 
 
 @contextmanager

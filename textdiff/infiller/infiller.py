@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, overload
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, overload
 
 import torch
 
 from textdiff.draws import Draws
 from textdiff.errors import UsageError
-from textdiff.infiller.results import GapFill, GenerateResult, InfillResult, Sample, Stats
+from textdiff.infiller.alternatives import distinct_fills
+from textdiff.infiller.bias import LengthBias
+from textdiff.infiller.calibration import Calibration
+from textdiff.infiller.drafts import Plan
+from textdiff.infiller.filling import Fill, Filler
+from textdiff.infiller.results import Alternative, GapFill, GenerateResult, InfillResult, Sample, Stats
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions
-from textdiff.infiller.writing import Progress, Written, mean_log_p, write
+from textdiff.infiller.writing import Progress, text_constraint, write
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Sampler
 from textdiff.text.canvas import Canvas
 from textdiff.text.document import Document
-from textdiff.text.layout import Layout, lay_out, read_back
-from textdiff.text.limits import free_limits, make_limits
+from textdiff.text.layout import Layout
+from textdiff.text.mask_tokens import STANDARD
+from textdiff.text.outline import outlines_of
 from textdiff.text.tokenizers import Tokenizer
+from textdiff.text.wishes import wishes_of
 
 Fillable = str | bytes | Document
+LengthChoice = Literal["auto", "model", "search"] | int | tuple[int, int]
 
-ROOM = 12
-"""Positions of a gap that asks for no length, where the model knows the filler; the text may be shorter."""
+ROOM = 16
+"""Tokens at most of a gap that asks for nothing."""
+MAX_ALTERNATIVES = 1_000
 
 
 @dataclass(frozen=True)
@@ -37,22 +47,24 @@ class Infiller:
         tokenizer: the model's.
         samplers: used where a call names no sampler.
         name: what results call the model.
+        calibration: from the model's own probabilities to confidences.
     """
 
     model: DiffusionModel
     tokenizer: Tokenizer
     samplers: DefaultSamplers
     name: str = "model"
+    calibration: Calibration = field(default_factory=Calibration)
 
     @overload
     def infill(self, documents: Fillable, **options: Any) -> InfillResult: ...
 
     @overload
-    def infill(self, documents: list[Fillable] | list[str], **options: Any) -> list[InfillResult]: ...
+    def infill(self, documents: list[Fillable] | list[str] | list[Document], **options: Any) -> list[InfillResult]: ...
 
     def infill(  # type: ignore[misc]  # the overloads leave the options to this signature
         self,
-        documents: Fillable | list[Fillable] | list[str],
+        documents: Fillable | list[Fillable] | list[str] | list[Document],
         *,
         seed: int = 0,
         steps: int | None = None,
@@ -60,8 +72,14 @@ class Infiller:
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        length: LengthChoice = "auto",
         room: int | None = None,
-        mask_token: str = "[MASK]",
+        n: int = 1,
+        min_confidence: float | None = None,
+        must: Sequence[str] = (),
+        forbid: Sequence[str] = (),
+        mask_token: str = STANDARD,
+        score: bool = True,
         on_progress: Callable[[Layout, Progress], None] | None = None,
     ) -> InfillResult | list[InfillResult]:
         """Fills every gap. The same document, seed and options give the same result, whatever else is in the list.
@@ -70,10 +88,15 @@ class Infiller:
             documents: one document or several: text, bytes, or a parsed `Document`.
             seed: any integer.
             steps, sampler, temperature, top_k, top_p: see `SamplerOptions`.
-            room: positions of a gap that asks for no length: its text has at most so many tokens, or exactly so many where
-                the model has no filler token (1 by default there).
-            mask_token: the literal that marks a gap in text and bytes.
-            on_progress: called while rows are written.
+            length: of gaps that ask for none, in tokens: a number, (least, most), or how it is found: `model` by the model's
+                own fillers, `search` by trying, `auto` the first where the model knows a filler.
+            room: tokens at most, of gaps whose length is found.
+            n: how many distinct fills to draw and rank.
+            min_confidence: gaps with a lower confidence are left open.
+            must, forbid: words that every gap must or must not hold.
+            mask_token: what marks a gap in text and bytes: a literal or the name of a preset.
+            score: whether to work out scores (some network calls more). Several fills always have them.
+            on_progress: called while rows are written; with several fills for the first go only.
 
         Raises:
             DataError: a document has no gap, is not UTF-8, or asks for what cannot be had.
@@ -83,19 +106,18 @@ class Infiller:
         parsed = [_parse(d, mask_token) for d in (documents if isinstance(documents, list) else [documents])]
         for document in parsed:
             document.require_gaps()
+        if not 1 <= n <= MAX_ALTERNATIVES:
+            raise UsageError(f"n must be between 1 and {MAX_ALTERNATIVES}, got {n}")
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            raise UsageError(f"min_confidence must be between 0 and 1, got {min_confidence}")
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.infill)
+        filler = Filler(self.model, self.tokenizer, chosen, self._method(length), self._bias, score or n > 1)
         began = time.perf_counter()
-        if room is None:
-            room = min(ROOM, self.context_length // 2) if self.tokenizer.vocabulary.filler_id is not None else 1
-        layout = lay_out(parsed, self.tokenizer, self.context_length, [seed] * len(parsed), room)
-        limits = make_limits(layout, self.tokenizer)
-        watch = None if on_progress is None else lambda progress: on_progress(layout, progress)
-        written = write(self.model, chosen, layout.canvas, limits, watch)
+        plans = [self._plan(document, seed, length, room, tuple(must), tuple(forbid)) for document in parsed]
+        fills = distinct_fills(plans, filler, n, on_progress)
         seconds = time.perf_counter() - began
-        texts = read_back(written.ids, layout, self.tokenizer)
         results = [
-            self._result(number, document, texts[number], layout, written, seed, seconds)
-            for number, document in enumerate(parsed)
+            self._result(plan, found, n, min_confidence, seconds) for plan, found in zip(plans, fills, strict=True)
         ]
         return results[0] if single else results
 
@@ -139,11 +161,15 @@ class Infiller:
         row = given + [self.tokenizer.vocabulary.pad_id] * count
         frozen = [True] * len(given) + [False] * count
         canvas = Canvas.of_rows([row] * n, [frozen] * n, seeds, self.tokenizer.vocabulary)
-        written = write(self.model, chosen, canvas, free_limits(canvas, self.tokenizer), on_progress)
+        written = write(self.model, chosen, canvas, text_constraint(canvas, self.tokenizer), on_progress)
         texts = [self.tokenizer.decode(ids[len(given) :]) for ids in written.ids.tolist()]
         stats = Stats(written.steps, int(written.nfe.max()), n * count, time.perf_counter() - began)
         samples = tuple(Sample(text + (t.removeprefix(" ") if healed else t), count) for t in texts)
         return GenerateResult(samples, stats, self.name, seed)
+
+    @cached_property
+    def _bias(self) -> LengthBias:
+        return LengthBias(self.model, self.tokenizer)
 
     @property
     def context_length(self) -> int:
@@ -165,30 +191,71 @@ class Infiller:
             )
         return count
 
-    def _result(
+    def _method(self, length: LengthChoice) -> Literal["model", "search"]:
+        known = self.tokenizer.vocabulary.filler_id is not None
+        if length == "model" and not known:
+            raise UsageError(
+                "this model knows no filler token, so it cannot choose lengths itself: take length 'search'"
+            )
+        if isinstance(length, str) and length not in ("auto", "model", "search"):
+            raise UsageError(f"length must be 'auto', 'model', 'search' or numbers of tokens, got {length!r}")
+        return "model" if known and length != "search" else "search"
+
+    def _plan(
         self,
-        number: int,
         document: Document,
-        texts: list[str],
-        layout: Layout,
-        written: Written,
         seed: int,
-        seconds: float,
+        length: LengthChoice,
+        room: int | None,
+        must: tuple[str, ...],
+        forbid: tuple[str, ...],
+    ) -> Plan:
+        ends = len(self.tokenizer.prefix_ids) + len(self.tokenizer.suffix_ids)
+        most = max(1, self.context_length - ends)
+        default = None if isinstance(length, str) else (length, length) if isinstance(length, int) else length
+        if default is not None and not 1 <= default[0] <= default[1] <= most:
+            raise UsageError(f"length must be from 1 to {most} tokens, the shortest first, got {length}")
+        if room is not None and room < 1:
+            raise UsageError(f"room must be at least 1, got {room}")
+        widest = min(ROOM if room is None else room, max(1, most // 2 if room is None else most))
+        wishes = wishes_of(document, self.tokenizer, most, widest, default, must, forbid)
+        return Plan(document, outlines_of(document, self.tokenizer, self.context_length), wishes, seed)
+
+    def _result(
+        self, plan: Plan, fills: Sequence[Fill], n: int, min_confidence: float | None, seconds: float
     ) -> InfillResult:
-        filled = document.fill(texts)
-        filler = self.tokenizer.vocabulary.filler_id
-        fillers = written.ids == (-1 if filler is None else filler)
-        gaps, tokens = [], 0
-        slots = {slot.gap: slot for slot in layout.slots if slot.document == number and slot.kept}
-        for gap, text, (start, end) in zip(document.gaps, texts, filled.spans, strict=True):
-            slot = slots[gap.index]
-            place = (slot.row, slice(slot.start, slot.stop))
-            score = mean_log_p(written.log_p[place], ~fillers[place])
-            gaps.append(GapFill(gap.index, gap.name, start, end, text, score))
-            tokens += slot.stop - slot.start
-        rows = [i for i, row in enumerate(layout.rows) if row.document == number]
-        stats = Stats(written.steps, int(written.nfe[rows].max()), tokens, seconds)
-        return InfillResult(filled.text, tuple(gaps), stats, self.name, seed)
+        best = fills[0]
+        confidences = [self.calibration.confidence(value) for value in best.log_p]
+        closed = [min_confidence is None or value >= min_confidence for value in confidences]
+        filled = plan.document.fill([text if use else None for text, use in zip(best.texts, closed, strict=True)])
+        gaps = []
+        for gap, (start, end) in zip(plan.document.gaps, filled.spans, strict=True):
+            i = gap.index
+            gaps.append(
+                GapFill(
+                    index=i,
+                    name=gap.name,
+                    start_byte=start,
+                    end_byte=end,
+                    text=best.texts[i] if closed[i] else gap.markup,
+                    score=None if best.scores is None else best.scores[i],
+                    confidence=confidences[i],
+                    alternatives=self._alternatives(fills, i) if n > 1 else (),
+                    length_considered=best.sized.odds[i],
+                    visible_bytes=best.visible[i],
+                    open=not closed[i],
+                )
+            )
+        stats = Stats(best.steps, best.nfe, sum(fill.tokens for fill in fills), seconds)
+        return InfillResult(filled.text, tuple(gaps), stats, self.name, plan.seed, tuple(fill.texts for fill in fills))
+
+    def _alternatives(self, fills: Sequence[Fill], gap: int) -> tuple[Alternative, ...]:
+        """The distinct texts of a gap, each by the best fill that has it."""
+        found: dict[str, Alternative] = {}
+        for fill in fills:
+            confidence = self.calibration.confidence(fill.log_p[gap])
+            found.setdefault(fill.texts[gap], Alternative(fill.texts[gap], fill.score, confidence))
+        return tuple(found.values())
 
 
 def _parse(document: Fillable, mask_token: str) -> Document:

@@ -30,7 +30,8 @@ def load(model: str | Path = "default", device: str | None = None) -> Infiller:
 
     checkpoint = open_checkpoint(model)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Infiller(checkpoint.model.to(place), checkpoint.tokenizer, checkpoint.samplers, str(model))
+    parts = checkpoint.tokenizer, checkpoint.samplers, str(model), checkpoint.calibration
+    return Infiller(checkpoint.model.to(place), *parts)
 
 
 def open_checkpoint(model: str | Path = "default") -> Checkpoint:

@@ -29,7 +29,9 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 _URL = re.compile(r"[a-z][a-z\d+.-]{1,20}:/{0,2}[^\s/]|www\.|[^\W_][/\\_.@=][^\W_]|[@#]\w", re.IGNORECASE)
-_SENTENCE_ENDS = re.compile(r"""(?:^|[.!?…:;]|\n[ \t]*\r?\n|\n[ \t]*(?:[-*+>#|]|\d+[.)]))[\s"'“”‘’«»()\[\]*_#>|+-]*\Z|["“‘«]\Z""")
+_SENTENCE_ENDS = re.compile(
+    r"""(?:^|[.!?…:;]|\n[ \t]*\r?\n|\n[ \t]*(?:[-*+>#|]|\d+[.)]))[\s"'“”‘’«»()\[\]*_#>|+-]*\Z|["“‘«]\Z"""
+)
 _MARKUP = re.compile(r"\[MASK[^\r\n]*")
 
 
@@ -55,7 +57,9 @@ class Protection:
     def __post_init__(self) -> None:
         for kind in self.kinds:
             if kind not in KINDS:
-                raise UsageError(f"nothing is protected as {kind!r}.{nearest(kind, KINDS)} Known: {', '.join(KINDS)}, none")
+                raise UsageError(
+                    f"nothing is protected as {kind!r}.{nearest(kind, KINDS)} Known: {', '.join(KINDS)}, none"
+                )
         for pattern in self.patterns:
             try:
                 re.compile(pattern)
@@ -73,7 +77,9 @@ class Protection:
         found += [match.span() for pattern in self.patterns for match in re.finditer(pattern, text, re.MULTILINE)]
         for start, stop in self.spans:
             if not 0 <= start <= stop <= len(data):
-                raise DataError(f"the protected span {start}:{stop} is not within the {len(data)} bytes of the document")
+                raise DataError(
+                    f"the protected span {start}:{stop} is not within the {len(data)} bytes of the document"
+                )
             if cuts_character(data, start) or cuts_character(data, stop):
                 raise DataError(f"the protected span {start}:{stop} cuts a character in two")
         return merged([*_in_bytes(text, merged(found)), *self.spans, *_gaps(data)])

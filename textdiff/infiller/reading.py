@@ -98,8 +98,7 @@ def windows(length: int, context_length: int) -> list[tuple[int, int, int, int]]
     starts = [*range(0, length - context_length, max(1, context_length // 2)), length - context_length]
     cuts = [0, *((a + b + context_length) // 2 for a, b in zip(starts, starts[1:], strict=False)), length]
     return [
-        (start, start + context_length, first, last)
-        for start, first, last in zip(starts, cuts, cuts[1:], strict=False)
+        (start, start + context_length, first, last) for start, first, last in zip(starts, cuts, cuts[1:], strict=False)
     ]
 
 

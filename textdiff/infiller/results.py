@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textdiff.infiller.drafts import LengthOdds
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -23,15 +25,36 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A text for a gap.
+
+    Attributes:
+        text: what it says.
+        score: infilling log-likelihood, nats, of the likeliest fill of the whole document that has this text here: what
+            alternatives are sorted by.
+        confidence: see `GapFill`.
+    """
+
+    text: str
+    score: float
+    confidence: float
+
+
+@dataclass(frozen=True)
 class GapFill:
-    """One filled gap.
+    """One gap and its text.
 
     Attributes:
         index: its number in the document, from 0.
         name: what the document calls it, or None.
         start_byte, end_byte: where its text stands in the filled document.
-        text: what was written.
-        score: mean log-probability of its tokens when they were written, nats; higher is more certain.
+        text: what was written; the gap's markup where it is left open.
+        score: its share of the infilling log-likelihood of the document's gaps, nats; None where nobody asked for it.
+        confidence: how probable it is that just this text stood there; calibrated where the model brings a calibration.
+        alternatives: the best first, which is the one in the document; () where only one was wanted.
+        length_considered: the numbers of tokens that were thought of; () where there was no choice.
+        visible_bytes: the first byte of the source document that the network saw for this gap and the one after the last.
+        open: whether the gap is left open, because the confidence was too low.
     """
 
     index: int
@@ -39,7 +62,12 @@ class GapFill:
     start_byte: int
     end_byte: int
     text: str
-    score: float
+    score: float | None
+    confidence: float
+    alternatives: tuple[Alternative, ...]
+    length_considered: tuple[LengthOdds, ...]
+    visible_bytes: tuple[int, int]
+    open: bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +80,7 @@ class InfillResult:
         stats: what it cost.
         model: the model's name.
         seed: the seed that gives this result again.
+        fills: texts of all gaps, for each fill of the whole document that was wanted: distinct, the likeliest first.
     """
 
     document: str
@@ -59,6 +88,7 @@ class InfillResult:
     stats: Stats
     model: str
     seed: int
+    fills: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
 from textdiff.errors import DataError, UsageError
-from textdiff.infiller.asking import commonness, reads_clean
+from textdiff.infiller.asking import reads_clean
 from textdiff.infiller.infiller import Infiller
-from textdiff.infiller.reading import Question, read, whole_words
-from textdiff.text.located import Located, Word, locate
+from textdiff.text.located import locate
 from textdiff.text.utf8 import decode
 
 By = Literal["token", "word", "line"]
@@ -129,7 +126,6 @@ def score(
     scored = [unit for unit in units if unit.log_likelihood is not None]
     if not scored:
         raise DataError("this model's tokenizer can write nothing of the text")
-    ...
 
 
 def suspicion(log_p: float, prior: float) -> float:

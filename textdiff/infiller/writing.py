@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from textdiff.model import DiffusionModel
-from textdiff.sampling import Constraint, CountRange, Event, Sampler, TokenClasses
+from textdiff.sampling import Automata, Constraint, Event, Sampler, TokenClasses
+from textdiff.text.automaton import TokenAutomaton
 from textdiff.text.canvas import Canvas
-from textdiff.text.limits import Limits
+from textdiff.text.layout import Layout
+from textdiff.text.tokenizers import Tokenizer
 
 ROWS = 32
 """Rows of a batch. It changes the speed, never a result."""
@@ -52,43 +53,43 @@ def write(
     model: DiffusionModel,
     sampler: Sampler,
     canvas: Canvas,
-    limits: Limits,
+    constraint: Constraint,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Written:
-    """Writes the free positions of a canvas within the limits, on the model's device."""
+    """Writes the free positions of a canvas under a constraint, on the model's device."""
     ids, log_p = canvas.ids.clone(), torch.zeros(canvas.shape, dtype=torch.float64)
     nfe = torch.zeros(len(ids), dtype=torch.long)
     steps = 0
     lengths = canvas.valid.sum(-1)
     for rows in torch.split(lengths.argsort(stable=True), ROWS):
         length = int(lengths[rows].max()) if len(rows) else 0
-        ids_part, frozen, valid = (value[rows, :length] for value in (canvas.ids, canvas.frozen, canvas.valid))
-        part = Canvas(ids_part, frozen, valid, canvas.seeds[rows])
+        part, view = canvas.rows(rows).cut(length).to(model.device), constraint.rows(rows).cut(length).to(model.device)
         watch = None if on_progress is None else _watcher(on_progress, rows)
-        device = model.device
-        constraint = constraint_of(limits, rows, length, device)
-        samples = sampler.sample(model.denoise, model.process, part.to(device), constraint, watch)
+        samples = sampler.sample(model.denoise, model.process, part, view, watch)
         ids[rows, :length], log_p[rows, :length] = samples.ids.cpu(), samples.log_p.cpu()
         nfe[rows] = samples.nfe.cpu()
         steps = max(steps, samples.steps)
     return Written(ids, log_p, nfe, steps)
 
 
-def constraint_of(limits: Limits, rows: Tensor, length: int, device: torch.device) -> Constraint:
-    """The limits of some rows, as the sampler's constraint."""
-    which, group = limits.which[rows, :length].to(device), limits.group[rows, :length].to(device)
-    table, weight = limits.table.to(device), limits.weight.to(device)
-    if not bool((group >= 0).any()):
-        return TokenClasses(table, which)
-    low, high = limits.low[rows].to(device), limits.high[rows].to(device)
-    return CountRange(weight, which, group, low, high, table)
+def gap_constraint(layout: Layout, automata: Sequence[Sequence[TokenAutomaton]]) -> Automata:
+    """Every gap of a layout holds what its automaton allows; automata[draft][gap]."""
+    numbers: dict[TokenAutomaton, int] = {}
+    group = torch.full(layout.canvas.shape, -1, dtype=torch.long)
+    which: list[list[int]] = [[] for _ in layout.rows]
+    for slot in layout.slots:
+        group[slot.text] = len(which[slot.row])
+        which[slot.row].append(numbers.setdefault(automata[slot.draft][slot.gap], len(numbers)))
+    groups = max((len(row) for row in which), default=1)
+    padded = torch.tensor([row + [0] * (groups - len(row)) for row in which], dtype=torch.long)
+    return Automata(tuple(numbers), group, padded.reshape(len(which), groups))
 
 
-def mean_log_p(log_p: Tensor, written: Tensor) -> float:
-    """Mean of log p over the positions of Bool `written`; 0 where there are none."""
-    chosen = log_p[written]
-    mean = float(chosen.mean()) if len(chosen) else 0.0
-    return mean if math.isfinite(mean) else -math.inf
+def text_constraint(canvas: Canvas, tokenizer: Tokenizer) -> TokenClasses:
+    """Free positions hold a piece of text, no filler and no control code."""
+    spelling = tokenizer.spelling
+    text = torch.tensor([written is not None for written in spelling.texts(spelling.plain)])
+    return TokenClasses(torch.stack([torch.ones_like(text), text]), canvas.free.long())
 
 
 def _watcher(on_progress: Callable[[Progress], None], rows: Tensor) -> Callable[[Event], None]:

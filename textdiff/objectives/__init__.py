@@ -4,6 +4,7 @@ from textdiff.objectives.base import LossReport, Objective
 from textdiff.objectives.cross_entropy import CrossEntropyObjective
 from textdiff.objectives.estimators import Corruption, CountForm, Estimator, TimeForm, estimator_for, stratified
 from textdiff.objectives.nelbo import NelboObjective
+from textdiff.objectives.positions import position_nats, spread_levels
 
 __all__ = [
     "Corruption",
@@ -15,5 +16,7 @@ __all__ = [
     "Objective",
     "TimeForm",
     "estimator_for",
+    "position_nats",
+    "spread_levels",
     "stratified",
 ]

@@ -14,7 +14,7 @@ from textdiff.sampling.transitions import data_posterior
 
 
 def with_logits(step: Step, logits: Tensor, constraint: Constraint | None) -> Step:
-    """The step with `log_p_x0` and `log_p` filled in.
+    """The step with `log_alone`, `log_p_x0`, `log_p` and `joint` filled in.
 
     Args:
         step: planned.
@@ -28,15 +28,23 @@ def with_logits(step: Step, logits: Tensor, constraint: Constraint | None) -> St
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     allowed = None if constraint is None else constraint.allowed(step)
     permitted = logits if allowed is None else logits.masked_fill(~allowed, -torch.inf)
-    if not torch.isfinite(permitted.amax(-1)).all():
-        _complain(step, logits, permitted)
-    log_p_x0 = permitted.log_softmax(-1)
-    return replace(step, log_p_x0=log_p_x0, log_p=data_posterior(step, log_p_x0))
+    possible = torch.isfinite(permitted.amax(-1))
+    if not possible.all():
+        if logits.isnan().any() or logits.isposinf().any():
+            raise CheckpointError("the network's logits are not finite: the model is damaged or its precision too low")
+        raise _nothing_at(step, (~possible).nonzero()[0])
+    log_alone = permitted.log_softmax(-1)
+    log_p = data_posterior(step, log_alone)
+    step = replace(step, log_alone=log_alone, log_p_x0=log_alone, log_p=log_p)
+    joint = None if constraint is None else constraint.joint(step, log_p)
+    if joint is None:
+        return step
+    if not joint.possible().all():
+        raise _nothing_at(step, joint.stuck())
+    log_p_x0 = joint.messages().add_(log_alone).log_softmax(-1)
+    return replace(step, log_p_x0=log_p_x0, log_p=data_posterior(step, log_p_x0), joint=joint)
 
 
-def _complain(step: Step, logits: Tensor, permitted: Tensor) -> None:
-    if logits.isnan().any() or logits.isposinf().any():
-        raise CheckpointError("the network's logits are not finite: the model is damaged or its precision too low")
-    stuck = permitted.amax(-1).isneginf().nonzero()[0]
-    column = int(step.column[stuck])
-    raise DataError(f"no token is possible at position {column}: the constraints and the network leave none")
+def _nothing_at(step: Step, position: Tensor) -> DataError:
+    column = int(step.column[position])
+    return DataError(f"no token is possible at position {column}: the constraints and the network leave none")

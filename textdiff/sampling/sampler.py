@@ -88,14 +88,14 @@ class Sampler:
             constraint.check(canvas)
         state = State.begin(process, canvas)
         while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
-            step = self._begin(process, canvas.rows(rows), state.rows(rows))
+            view = None if constraint is None else constraint.rows(rows)
+            step = self._begin(process, canvas.rows(rows), state.rows(rows), view)
             idle = torch.bincount(step.row, minlength=len(rows)) == 0
             if idle.any():  # rows with nothing to ask go ahead, the others wait for them: network calls stay full
                 rows = rows[idle]
-                step = replace(step.rows(idle), row=step.row[:0], column=step.column[:0])
+                step = step.rows(idle)
                 move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
             else:
-                view = None if constraint is None else constraint.rows(rows)
                 step, move = self._move(denoiser, canvas.rows(rows), step, view)
             state = state.with_rows(rows, state.rows(rows).after(step, move))
             if on_step is not None:
@@ -107,7 +107,7 @@ class Sampler:
         changing = state.noisy if self.renoise.final else canvas.free
         return (state.t > 0) & changing.any(-1)
 
-    def _begin(self, process: ForwardProcess, canvas: Canvas, state: State) -> Step:
+    def _begin(self, process: ForwardProcess, canvas: Canvas, state: State, constraint: Constraint | None) -> Step:
         """What happens before the network: the step's end, what goes back to noise, which logits are needed."""
         draws = Draws.seeded(canvas.seeds).fold(state.index)
         step = begin_step(process, draws, state.index, self.steps, state.x_t, state.noisy, canvas.free, state.t)
@@ -118,7 +118,8 @@ class Sampler:
             noise = process.sample_noise(step.x_t, draws.fold(Stream.NOISE))
             step = replace(step, sigma=sigma, renoised=renoised, noise=noise)
         # Whatever a policy wants: what is given or settled is neither asked for nor written.
-        return step.planned(step.noisy & self.transition.plan(step, self.accept))
+        wanted = step.noisy & self.transition.plan(step, self.accept)
+        return step.planned(wanted, wanted if constraint is None else constraint.plan(step, wanted))
 
     def _move(self, denoiser: Denoiser, canvas: Canvas, step: Step, constraint: Constraint | None) -> tuple[Step, Move]:
         where = torch.zeros_like(step.noisy).index_put(
@@ -126,12 +127,7 @@ class Sampler:
         )
         logits = denoiser(step.x_t, self.grid.observed(step), canvas, where)
         step = with_logits(step, logits, constraint)
-        move = self.transition.move(step, self.accept, self.warps)
-        if constraint is None:
-            return step, move
-        admitted = constraint.admit(replace(step, proposal=move.ids), move.settled)
-        put_off = move.settled & ~admitted
-        return step, Move(torch.where(put_off, step.pack(step.x_t), move.ids), admitted)
+        return step, self.transition.move(step, self.accept, self.warps)
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:
         return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy)

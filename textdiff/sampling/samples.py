@@ -30,7 +30,7 @@ class Event:
 
     Attributes:
         step: how many steps have been taken by the rows that just moved (the fewest, where they differ).
-        steps: how many there are at most (constraints may add some).
+        steps: how many there are at most.
         ids: Long [B, L], with noise at noisy positions.
         noisy: Bool [B, L].
     """

@@ -56,18 +56,17 @@ class State:
         return State(*(old.index_copy(0, index, value) for old, value in zip(_fields(self), _fields(new), strict=True)))
 
     def after(self, step: Step, move: Move) -> State:
-        """These rows after a step. A row that has noise left at s = 0 gets one more."""
+        """These rows after a step."""
         at = (step.row, step.column)
         x_s = step.x_t.index_put(at, move.ids)
         noisy = step.noisy.index_put(at, ~move.settled) | step.renoised
         score = torch.where(move.settled, _log_p(step, move), 0.0)
-        unfinished = (step.s == 0) & noisy.any(-1)
         called = torch.zeros_like(self.nfe).index_fill(0, step.row, 1)
         return State(
             x_t=torch.where(step.renoised, step.noise, x_s),
             noisy=noisy,
             log_p=self.log_p.index_put(at, score),
-            t=torch.where(unfinished, step.t, step.s),
+            t=step.s,
             index=self.index + 1,
             nfe=self.nfe + called,
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from textdiff.draws import Draws
 from textdiff.processes import ForwardProcess
+from textdiff.sampling.joint import Joint
 
 
 class Stream(IntEnum):
@@ -20,7 +21,8 @@ class Stream(IntEnum):
     TOKEN = 3
     RENOISE = 4
     NOISE = 5
-    ADMIT = 6
+    PATH = 6
+    MEMBER = 7
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,13 @@ class Step:
         noise: Long [B, L], what those turn into.
         row: Long [N], the row of each packed position.
         column: Long [N], its place in the row.
-        log_p_x0: float [N, V], log-probabilities of the leave-one-out denoiser under the constraint, before any warp.
+        wanted: Bool [N], those that a policy asked for; the others are there because the constraint ties them to these.
+        log_alone: float [N, V], log-probabilities of the leave-one-out denoiser among the tokens that the position may
+            take, whatever stands elsewhere. Warps act on these.
+        log_p_x0: float [N, V], the same given that all positions satisfy the constraint, before any warp; the same
+            tensor where positions are independent.
         log_p: float [N, V], log p(x_0 | x_t) that follows; the same tensor for absorbing noise.
+        joint: the law of all packed tokens together, before any warp; None where they are independent.
         proposal: Long [N], the tokens that would be written.
     """
 
@@ -64,8 +71,11 @@ class Step:
     noise: Tensor
     row: Tensor
     column: Tensor
+    wanted: Tensor
+    log_alone: Tensor
     log_p_x0: Tensor
     log_p: Tensor
+    joint: Joint | None
     proposal: Tensor
 
     @property
@@ -101,17 +111,26 @@ class Step:
         """Float64 [B, L], uniform on (0, 1)."""
         return self.draws.fold(stream).uniform(self.x_t.shape[-1])
 
-    def planned(self, where: Tensor) -> Step:
-        """The same step with the positions that the network is asked for, Bool [B, L]."""
+    def planned(self, wanted: Tensor, where: Tensor) -> Step:
+        """The same step with the positions that a policy asks for, part of those that the network is; Bool [B, L]."""
         row, column = where.nonzero(as_tuple=True)
-        return replace(self, row=row, column=column)
+        return replace(self, row=row, column=column, wanted=wanted[row, column])
+
+    def for_policy(self) -> Step:
+        """The same step as a policy sees it: with what it asked for and nothing else, its distributions and proposals."""
+        if bool(self.wanted.all()):
+            return self
+        packed = {name: getattr(self, name)[self.wanted] for name in _PER_POSITION}
+        return replace(self, joint=None, **packed)
 
     def rows(self, index: Tensor) -> Step:
-        """Some of the rows (Bool index [B]), before anything is packed."""
+        """Some of the rows (Bool index [B]), with nothing packed."""
         chosen = {name: getattr(self, name)[index] for name in _PER_ROW}
-        return replace(self, draws=self.draws.rows(index), **chosen)
+        packed = {name: getattr(self, name)[:0] for name in _PER_POSITION}
+        return replace(self, draws=self.draws.rows(index), joint=None, **chosen, **packed)
 
 
+_PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal")
 _PER_ROW = ("index", "x_t", "noisy", "free", "t", "s", "sigma", "renoised", "noise")
 
 
@@ -143,7 +162,10 @@ def begin_step(
         noise=x_t,
         row=none,
         column=none,
+        wanted=none.bool(),
+        log_alone=empty,
         log_p_x0=empty,
         log_p=empty,
+        joint=None,
         proposal=none,
     )

@@ -17,7 +17,7 @@ from textdiff.errors import DataError
 from textdiff.text.dfa import Language
 from textdiff.text.outcomes import MAX_CELLS, TOO_LARGE, Outcomes, States, Texts, after_space
 from textdiff.text.spelling import Spelling
-from textdiff.text.tables import IntArray, edges, number_rows, smallest
+from textdiff.text.tables import IntArray, edges, ending, number_rows, refine
 from textdiff.text.wordpiece import Case, Write
 
 _KEPT = 64
@@ -26,7 +26,7 @@ _CELLS = 1 << 20  # of a table that are made at once
 
 @dataclass(frozen=True, eq=False)
 class TokenAutomaton:
-    """The sequences of ids that spell a text of a language: the smallest deterministic automaton.
+    """The sequences of ids that spell a text of a language, as a deterministic automaton.
 
     Every state can be reached, and from every state a text can be ended.
 
@@ -79,11 +79,13 @@ def compile_automaton(language: Language, spelling: Spelling, start: int) -> Tok
     Raises:
         DataError: no ids spell such a text, or the automaton would be too large.
     """
-    return Compiler(spelling).compile(language, start)
+    if spelling not in _COMPILERS:
+        _COMPILERS[spelling] = _Compiler(spelling)
+    return _COMPILERS[spelling].compile(language, start)
 
 
-class Compiler:
-    """Compiles languages for one spelling; keeps the latest of what it made, as long as the language is in use."""
+class _Compiler:
+    """Compiles languages for one spelling; keeps what it read, as long as the language is in use."""
 
     def __init__(self, spelling: Spelling) -> None:
         self._spelling = spelling
@@ -109,12 +111,8 @@ class Compiler:
         if len(ways.writes) * len(firsts) * (len(language.table) + 1) > MAX_CELLS:
             raise DataError(TOO_LARGE)
         ends = np.stack([self._ends(language, write, firsts) for write in ways.writes])
-        table, final = smallest(*_product(ways, ways.kinds[firsts], ends, language.final))
-        if not len(table):
-            raise DataError("this model's tokens cannot write any text that the gap asks for")
-        merged, kept = number_rows(table.T)
-        arrays = merged[classes], table[:, kept], final
-        return TokenAutomaton(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+        table, states = _product(ways, ways.kinds[firsts], ends)
+        return _finished(classes, table, states, language.final)
 
     def _ends(self, language: Language, write: Write, ids: IntArray) -> States:
         """Where ids lead that are written in some way, from each state of a language and from nowhere, [N, S + 1]."""
@@ -137,13 +135,13 @@ class Compiler:
 
 @dataclass(frozen=True, eq=False)
 class _Ways:
-    """All that a spelling can do from a start on.
+    """All that a spelling can do from a start on, states and kinds that do the same merged.
 
     Attributes:
         kinds: the kind of each id, [V].
         writes: the ways in which ids are written.
         write: which of them a kind has in each state, [Q, K], or -1 where it may not stand; state 0 is the start.
-        after: the state after it, [Q, K].
+        after: the state after it, [Q, K], or -1.
     """
 
     kinds: IntArray
@@ -154,38 +152,38 @@ class _Ways:
     @staticmethod
     def of(spelling: Spelling, start: int) -> _Ways:
         present, kinds = np.unique(spelling.kinds(start), return_inverse=True)
-        states, writes = {start: 0}, dict[Write, int]()
+        numbers, writes = {start: 0}, dict[Write, int]()
         write, after = [], []
         for state in (queue := [start]):
             moves = [spelling.moves(state)[kind] for kind in present]
             for move in moves:
-                if move.fits and move.next not in states:
-                    states[move.next] = len(states)
+                if move.fits and move.next not in numbers:
+                    numbers[move.next] = len(numbers)
                     queue.append(move.next)
             write.append([writes.setdefault(m.write, len(writes)) if m.fits and m.write else -1 for m in moves])
-            after.append([states.get(move.next, 0) for move in moves])
-        return _Ways(kinds, list(writes), np.array(write), np.array(after))
+            after.append([numbers[m.next] if m.fits else -1 for m in moves])
+        blocks, firsts = refine(number_rows(np.array(write))[0], np.array(after))
+        small = np.array(write)[firsts], np.append(blocks, -1)[np.array(after)[firsts]]
+        merged, kept = number_rows(np.concatenate(small).T)
+        return _Ways(merged[kinds], list(writes), small[0][:, kept], small[1][:, kept])
 
 
-def _product(
-    ways: _Ways, kinds: IntArray, ends: States, final: NDArray[np.bool_]
-) -> tuple[States, NDArray[np.bool_]]:
+def _product(ways: _Ways, kinds: IntArray, ends: States) -> tuple[States, IntArray]:
     """Walks through a spelling and a language at once from their starts.
 
     Args:
         ways: the spelling.
         kinds: the kind of each class of ids, [C].
         ends: where the language is after a class is written in each way, [writes, C, S + 1].
-        final: whether a text of the language may end in each state, [S].
 
     Returns:
-        the next states, [P, C], -1 for none, and the final ones, [P].
+        the next states, [P, C], -1 for none; and where the language is in each state, [P].
     """
     write, after = ways.write[:, kinds], ways.after[:, kinds]
     size = ends.shape[2]
     names = np.full(len(write) * size, -1, np.int32)
     names[0], count = 0, 1
-    pairs, rows = [np.zeros(1, np.int64)], []
+    pairs, rows = [np.zeros(1, np.int64)], list[States]()
     for front in pairs:
         for part in np.array_split(front, len(front) * len(kinds) // _CELLS + 1):
             spelled, read = part // size, part % size
@@ -193,7 +191,8 @@ def _product(
             fits = (write[spelled] >= 0) & (reached < size - 1)
             rows.append(np.where(fits, after[spelled] * size + reached, -1).astype(np.int32))
             new = np.unique(rows[-1])
-            new = new[(new >= 0) & (names[new] < 0)].astype(np.int64)
+            new = new[new >= 0]
+            new = new[names[new] < 0].astype(np.int64)
             names[new] = np.arange(count, count + len(new))
             count += len(new)
             if len(new):
@@ -201,4 +200,29 @@ def _product(
         if count * len(kinds) > MAX_CELLS:
             raise DataError(TOO_LARGE)
     codes = np.concatenate(rows)
-    return np.where(codes < 0, -1, names[codes]), final[np.concatenate(pairs) % size]
+    return np.where(codes < 0, -1, names[codes]), np.concatenate(pairs) % size
+
+
+def _finished(classes: IntArray, table: States, read: IntArray, final: NDArray[np.bool_]) -> TokenAutomaton:
+    """Drops what leads to no end, and merges classes and states that do the same.
+
+    Args:
+        classes: of the ids, [V].
+        table: next states, [P, C], -1 for none.
+        read: where the language is in each of them, [P]. It tells most states apart at once; refining from less than
+            that takes as many rounds as a text is long.
+        final: whether a text may end where the language is, [S].
+    """
+    useful = ending(table, final[read])
+    if not useful[0]:
+        raise DataError("this model's tokens cannot write any text that the gap asks for")
+    table = np.where(np.append(useful, False)[table], table, -1)
+    merged, kept = number_rows(table.T)
+    blocks, firsts = refine(np.where(useful, read, -1), table[:, kept])
+    firsts = firsts[useful[firsts]]
+    names = np.full(len(blocks) + 1, -1)
+    names[blocks[firsts]] = np.arange(len(firsts))
+    table = names[np.append(blocks, -1)[table[firsts][:, kept]]]
+    again, kept = number_rows(table.T)
+    arrays = again[merged[classes]], table[:, kept], final[read[firsts]]
+    return TokenAutomaton(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))

@@ -43,6 +43,11 @@ class Canvas:
         hidden = None if self.hidden is None else self.hidden[index]
         return Canvas(self.ids[index], self.frozen[index], self.valid[index], self.seeds[index], hidden)
 
+    def cut(self, length: int) -> Canvas:
+        """The first positions of every row."""
+        hidden = None if self.hidden is None else self.hidden[:, :length]
+        return Canvas(self.ids[:, :length], self.frozen[:, :length], self.valid[:, :length], self.seeds, hidden)
+
     def to(self, device: torch.device | str) -> Canvas:
         hidden = None if self.hidden is None else self.hidden.to(device)
         return Canvas(self.ids.to(device), self.frozen.to(device), self.valid.to(device), self.seeds.to(device), hidden)

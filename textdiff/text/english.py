@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-ENDINGS = frozenset("s t d m ll re ve em am all".split())
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+ENDINGS = _set("s t d m ll re ve em am all")
 """What an apostrophe joins to the word before it: it's, don't, ma'am, y'all."""
 
-ELISIONS = frozenset("o d l c j n qu ma y".split())
+ELISIONS = _set("o d l c j n qu ma y")
 """What an apostrophe joins to the word after it: o'clock, l'eau."""
 
-TITLES = frozenset("mr mrs ms dr mme mlle prof".split())
+TITLES = _set("mr mrs ms dr mme mlle prof")
 """What is followed by a name."""
 
-ABBREVIATIONS = frozenset("a e i p u etc vs cf viz approx fig vol pp ch ed inc co ltd jr sr".split())
-"""What is followed by a dot that ends no sentence; the letters begin a.m., e.g., i.e., p.m. and U.S."""
+ABBREVIATIONS = _set("a e p u etc vs cf viz approx fig vol pp ch ed inc co ltd jr sr")
+"""What is followed by a dot that ends no sentence; the letters begin a.m., e.g., p.m. and U.S."""
 
 INITIALS = frozenset("bcdfhijkqrstuvwxyz")
 """Letters that stand alone as names or initials rather than as words."""
 
-CAPITALS = TITLES | frozenset(
+CAPITALS = TITLES | _set(
     """
     monday tuesday wednesday thursday friday saturday sunday
     january february april june july august september october november december christmas easter thanksgiving
@@ -32,6 +37,6 @@ CAPITALS = TITLES | frozenset(
     latin hebrew arab arabic
     john william charles george thomas james henry robert edward richard david michael peter paul joseph mary
     elizabeth anne margaret jane sarah susan alice tom bob jim sam joe jack ben kate emily emma anna maria
-    """.split()
+    """
 )
 """Words that are written with a capital wherever they stand."""

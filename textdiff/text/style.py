@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from textdiff.text.wordpiece import Case, Last, Role, State, Style, describe, step
+from textdiff.text.wordpiece import Case, Last, State, Style, describe, step
 
 HOLE = "\ufffc"
 """Stands for a gap in a text that is read here: nobody knows its text, but it is taken to be words."""

@@ -34,45 +34,40 @@ def edges(table: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
     return pairs // len(table), pairs % len(table)
 
 
-def smallest(table: NDArray[np.integer], final: NDArray[np.bool_]) -> tuple[IntArray, NDArray[np.bool_]]:
-    """The table with the fewest states for the same sequences; state 0 is the start.
+def refine(blocks: IntArray, table: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
+    """Splits blocks of states until all states of a block lead to the same blocks.
 
     Args:
-        table: next states, [S, C], -1 for none. Every state can be reached from state 0.
-        final: whether a sequence may end in each state, [S].
+        blocks: the block that each state is in to begin with, [S].
+        table: next states, [S, C], -1 for none.
 
     Returns:
-        the two without states from which no sequence ends, and one state for all that do the same; none at all where
-        there is no sequence.
+        the block of each state, and the first state of each block, rising.
     """
-    left = _steps_left(table, final)
-    if left[0] < 0:
-        return np.zeros((0, table.shape[1]), np.int64), np.zeros(0, np.bool_)
-    # equal states have equal distances to an end: a start from which few refinements are left
-    blocks, firsts = number_rows(left[:, None])
+    blocks, firsts = number_rows(blocks[:, None])
     while True:
-        named = np.where((table < 0) | (left[table] < 0), -1, blocks[table])
-        blocks, finer = number_rows(np.column_stack([blocks, named]))
+        blocks, finer = number_rows(np.column_stack([blocks, np.append(blocks, -1)[table]]))
         if len(finer) == len(firsts):
-            break
+            return blocks, firsts
         firsts = finer
-    keep = left[firsts] >= 0
-    names = np.append(np.cumsum(keep) - 1, -1)
-    return names[named[firsts[keep]]], final[firsts[keep]]
 
 
-def _steps_left(table: NDArray[np.integer], final: NDArray[np.bool_]) -> IntArray:
-    """The fewest steps from each state to one where a sequence may end, -1 where there is none, [S]."""
+def ending(table: NDArray[np.integer], final: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which states lead to one where a sequence may end, [S].
+
+    Args:
+        table: next states, [S, C], -1 for none.
+        final: whether a sequence may end in each state, [S].
+    """
     sources, targets = edges(table)
     order = np.argsort(targets, kind="stable")
-    sources = sources[order]
-    bounds = np.searchsorted(targets[order], np.arange(len(table) + 1))
-    left = np.full(len(table), -1)
-    front, steps = np.flatnonzero(final), 0
+    sources, bounds = sources[order], np.searchsorted(targets[order], np.arange(len(table) + 1))
+    found = np.zeros(len(table), np.bool_)
+    front = np.flatnonzero(final)
     while len(front):
-        left[front] = steps
+        found[front] = True
         counts = bounds[front + 1] - bounds[front]
         places = np.repeat(bounds[front] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         front = np.unique(sources[places])
-        front, steps = front[left[front] < 0], steps + 1
-    return left
+        front = front[~found[front]]
+    return found

@@ -170,11 +170,13 @@ def step(state: State, piece: Piece, style: Style) -> Step:
 def _word(state: State, piece: Piece, style: Style) -> Step:
     joins = not state.given and _JOINS.get(state.last) in piece.traits
     begins = state.last in _SENTENCE and not joins
-    case = Case.SAME if joins and state.last is Last.APOSTROPHE else piece.case
+    case, last = piece.case, next((last for trait, last in _LASTS.items() if trait in piece.traits), Last.WORD)
     if begins or state.last is Last.TITLE:
         case = max(case, Case.CAPITAL)
-    ending = joins and state.last is Last.APOSTROPHE
-    last = next((last for trait, last in _LASTS.items() if trait in piece.traits and not ending), Last.WORD)
+    elif joins and state.last is Last.APOSTROPHE:
+        case, last = Case.SAME, Last.WORD
+    elif joins and state.last is Last.SHORT_DOT:
+        last = Last.SHORT
     after = State(
         last,
         double=state.double,

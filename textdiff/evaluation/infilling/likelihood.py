@@ -10,7 +10,7 @@ from torch import Tensor
 from textdiff.denoiser import Denoiser
 from textdiff.evaluation.infilling.rows import GapRows, Manner
 from textdiff.infiller import Infiller
-from textdiff.metrics.likelihood import position_nats, spread_levels
+from textdiff.objectives import position_nats, spread_levels
 from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
 

@@ -1,8 +1,7 @@
-"""Which tokens may stand where."""
+"""What must hold of the result."""
 
-from textdiff.sampling.constraints.all_of import AllOf
+from textdiff.sampling.constraints.automata import Automata
 from textdiff.sampling.constraints.base import Constraint
-from textdiff.sampling.constraints.count_range import CountRange
 from textdiff.sampling.constraints.token_classes import TokenClasses
 
-__all__ = ["AllOf", "Constraint", "CountRange", "TokenClasses"]
+__all__ = ["Automata", "Constraint", "TokenClasses"]

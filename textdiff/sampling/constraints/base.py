@@ -1,18 +1,24 @@
-"""Which tokens may stand where."""
+"""What must hold of the result."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from textdiff.errors import UsageError
+from textdiff.sampling.joint import Joint
 from textdiff.sampling.step import Step
 from textdiff.text.canvas import Canvas
 
 
 class Constraint(ABC):
-    """What the settled tokens of a batch satisfy in the end, for certain. A value, made for one canvas."""
+    """What the settled tokens of a batch satisfy in the end, for certain. A value, made for one canvas.
+
+    A constraint that says for each position alone which tokens it may take overrides `allowed`. One that makes
+    positions depend on each other overrides `plan` and `joint`: such positions are asked for and drawn together.
+    """
 
     @abstractmethod
     def check(self, canvas: Canvas) -> None:
@@ -24,22 +30,40 @@ class Constraint(ABC):
         """
 
     @abstractmethod
-    def allowed(self, step: Step) -> Tensor | None:
-        """Bool [N, V]: the tokens that one packed position may take if no other settles in this step; None for all."""
-
-    def admit(self, step: Step, settle: Tensor) -> Tensor:
-        """Bool [N], part of `settle`: which proposals may settle together so that the rest can still be satisfied.
-
-        Of each row that has any at least one is admitted, and any part of what is admitted may settle too.
-        """
-        return settle
-
-    @abstractmethod
     def rows(self, index: Tensor) -> Constraint:
         """The same for some of the rows (Long or Bool index [B])."""
+
+    @abstractmethod
+    def cut(self, length: int) -> Constraint:
+        """The same for rows that end after so many positions."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Constraint:
+        """The same on another device."""
+
+    def allowed(self, step: Step) -> Tensor | None:
+        """Bool [N, V]: the tokens that a packed position may take, whatever stands elsewhere; None for all."""
+        return None
+
+    def plan(self, step: Step, where: Tensor) -> Tensor:
+        """Bool [B, L]: the noisy positions that must be asked for so that those of `where` can be drawn.
+
+        Nothing in a row where `where` has nothing: such a row costs no network call.
+        """
+        return where
+
+    def joint(self, step: Step, log_w: Tensor) -> Joint | None:
+        """The law of the packed tokens with these weights, float [N, V]; None where they are independent."""
+        return None
 
 
 def require_shape(name: str, found: Tensor, shape: tuple[int, ...]) -> None:
     """Raises UsageError where a constraint's tensor does not fit."""
     if tuple(found.shape) != shape:
         raise UsageError(f"{name} of a constraint must have the shape {list(shape)}, got {list(found.shape)}")
+
+
+def require_range(name: str, found: Tensor, low: int, high: int) -> None:
+    """Raises UsageError where a constraint's numbers are not from `low` to `high` - 1."""
+    if found.numel() and not (low <= int(found.min()) and int(found.max()) < high):
+        raise UsageError(f"{name} of a constraint must be from {low} to {high - 1}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from textdiff.errors import DataError
@@ -36,3 +37,9 @@ class TokenClasses(Constraint):
 
     def rows(self, index: Tensor) -> TokenClasses:
         return replace(self, which=self.which[index])
+
+    def cut(self, length: int) -> TokenClasses:
+        return replace(self, which=self.which[:, :length])
+
+    def to(self, device: torch.device | str) -> TokenClasses:
+        return TokenClasses(self.table.to(device), self.which.to(device))

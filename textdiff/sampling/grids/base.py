@@ -23,5 +23,5 @@ class TimeGrid(ABC):
         return step.t
 
     def length(self, steps: int, free: Tensor) -> int:
-        """How many steps a run takes at most, constraints aside, for a sampler of so many. free: Bool [B, L]."""
+        """How many steps a run takes at most, for a sampler of so many. free: Bool [B, L]."""
         return steps

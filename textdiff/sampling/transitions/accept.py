@@ -10,7 +10,8 @@ from torch import Tensor
 from textdiff.registry import register
 from textdiff.sampling.accept import Accept
 from textdiff.sampling.step import Step
-from textdiff.sampling.transitions.base import Move, Transition, data_posterior, draw, warped
+from textdiff.sampling.transitions.base import Move, Transition
+from textdiff.sampling.transitions.proposal import propose
 from textdiff.sampling.warps import Warp
 
 
@@ -19,14 +20,15 @@ from textdiff.sampling.warps import Warp
 class AcceptTransition(Transition):
     """Draws from p(x_0 | x_t) where the accept policy plans to; what it does not choose keeps its noise.
 
-    With absorbing noise and random acceptance this is ancestral sampling. Source: MaskGIT, arXiv 2202.04200.
+    Where a constraint ties positions together x_0 is drawn jointly, and any part of it may settle. With absorbing noise
+    and random acceptance this is ancestral sampling. Source: MaskGIT, arXiv 2202.04200.
     """
 
     def plan(self, step: Step, accept: Accept) -> Tensor:
         return accept.plan(step) | (step.s == 0).unsqueeze(-1)
 
     def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
-        log_p = data_posterior(step, warped(step, warps)) if warps else step.log_p
-        proposal = draw(step, log_p)
-        settled = accept.choose(replace(step, proposal=proposal)) | step.last
-        return Move(torch.where(settled, proposal, step.pack(step.x_t)), settled)
+        step = replace(step, proposal=propose(step, warps))
+        chosen = step.wanted.masked_scatter(step.wanted, accept.choose(step.for_policy()))
+        settled = chosen | step.last
+        return Move(torch.where(settled, step.proposal, step.pack(step.x_t)), settled)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from textdiff.draws import categorical
 from textdiff.processes import AbsorbingProcess
 from textdiff.registry import family
 from textdiff.sampling.accept import Accept
-from textdiff.sampling.step import Step, Stream
+from textdiff.sampling.step import Step
 from textdiff.sampling.warps import Warp
 
 
@@ -47,16 +46,3 @@ def data_posterior(step: Step, log_p_x0: Tensor) -> Tensor:
         return log_p_x0
     t = step.t[step.row]
     return step.process.posterior(log_p_x0, step.pack(step.x_t), torch.zeros_like(t), t)
-
-
-def warped(step: Step, warps: tuple[Warp, ...]) -> Tensor:
-    """The leave-one-out distributions [N, V] after all warps, in their order."""
-    log_p_x0 = step.log_p_x0
-    for warp in warps:
-        log_p_x0 = warp(log_p_x0)
-    return log_p_x0
-
-
-def draw(step: Step, log_p: Tensor) -> Tensor:
-    """One token for each packed position, from log-probabilities [N, V]."""
-    return categorical(log_p.exp(), step.pack(step.uniform(Stream.TOKEN)))

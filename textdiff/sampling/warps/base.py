@@ -16,3 +16,15 @@ class Warp(ABC):
     @abstractmethod
     def __call__(self, log_p: Tensor) -> Tensor:
         """Normalised log-probabilities float [N, V] to normalised ones; a token of probability 0 keeps it."""
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable token is all that is left. Tokens drawn together are then the most probable ones."""
+        return False
+
+    def softened(self, log_p: Tensor) -> Tensor:
+        """As a call, but no token loses all of its probability: for where a constraint needs what the warp cuts off.
+
+        By default nothing changes.
+        """
+        return log_p

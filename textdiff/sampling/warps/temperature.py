@@ -33,10 +33,17 @@ class TemperatureWarp(Warp):
         if not (self.temperature >= 0 and math.isfinite(self.temperature)):
             raise ConfigError(f"temperature must be a finite number of at least 0, got {self.temperature}")
 
+    @property
+    def greedy(self) -> bool:
+        return self.temperature < _COLDEST
+
+    def softened(self, log_p: Tensor) -> Tensor:
+        return self(log_p)
+
     def __call__(self, log_p: Tensor) -> Tensor:
         if self.temperature == 1:
             return log_p
-        if self.temperature < _COLDEST:
+        if self.greedy:
             best = log_p.argmax(-1, keepdim=True)
             return torch.full_like(log_p, -torch.inf).scatter(-1, best, 0.0)
         # The best token is moved to 0 first: a tiny temperature then overflows for the others only.

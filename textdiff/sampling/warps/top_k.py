@@ -29,6 +29,10 @@ class TopKWarp(Warp):
         if self.k < 1:
             raise ConfigError(f"k must be at least 1, got {self.k}")
 
+    @property
+    def greedy(self) -> bool:
+        return self.k == 1
+
     def __call__(self, log_p: Tensor) -> Tensor:
         if self.k >= log_p.shape[-1]:
             return log_p

@@ -1,0 +1,212 @@
+"""Lengths of gaps: the law that fillers tell, the search that needs none, and both against languages that are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch import Tensor
+
+from textdiff.infiller.drafts import Plan
+from textdiff.infiller.forward import log_mass
+from textdiff.infiller.lengths import size_by_model
+from textdiff.infiller.search import size_by_search
+from textdiff.processes import AbsorbingProcess
+from textdiff.text.automaton import TokenAutomaton
+from textdiff.text.canvas import Canvas
+from textdiff.text.document import Document
+from textdiff.text.outline import outlines_of
+from textdiff.text.tokenizers import Tokenizer, train_tokenizer
+from textdiff.text.wishes import Wish
+
+CONTEXT = 64
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer("characters", ["abc ."] * 5, 20)
+
+
+def fake(tokenizer: Tokenizer, law_of_rows: Callable[[Tensor, Canvas], Tensor]) -> SimpleNamespace:
+    """A model whose denoiser gives the distributions float64 [B, L, V] of a function of x_t."""
+
+    def denoise(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+        return law_of_rows(x_t, canvas)[where].log()
+
+    return SimpleNamespace(
+        denoise=denoise,
+        process=AbsorbingProcess(tokenizer.vocabulary),
+        device=torch.device("cpu"),
+        config=SimpleNamespace(context_length=CONTEXT),
+    )
+
+
+def anything(tokenizer: Tokenizer, lengths: tuple[int, ...]) -> Wish:
+    """A wish for any letters."""
+    letters = torch.zeros(tokenizer.vocabulary.size, dtype=torch.long)
+    letters[tokenizer.encode("abc")] = 1
+    automaton = TokenAutomaton(letters, torch.tensor([[-1, 1], [-1, 1]]), torch.tensor([False, True]))
+    return Wish(automaton, 0, lengths)
+
+
+def plan_of(source: str, tokenizer: Tokenizer, wishes: list[Wish], seed: int = 0) -> Plan:
+    document = Document.parse(source.encode())
+    return Plan(document, outlines_of(document, tokenizer, CONTEXT), wishes, seed)
+
+
+def runs(canvas: Canvas, filler: int) -> list[list[tuple[int, int, int]]]:
+    """For each row its gaps: start, text positions, all positions. Gaps here are parted by given letters."""
+    found = []
+    for ids, frozen, valid in zip(canvas.ids.tolist(), canvas.frozen.tolist(), canvas.valid.tolist(), strict=True):
+        inside = [v and (not f or i == filler) for i, f, v in zip(ids, frozen, valid, strict=True)]
+        row, start = [], None
+        for i, here in enumerate([*inside, False]):
+            if here and start is None:
+                start = i
+            elif not here and start is not None:
+                row.append((start, sum(not f for f in frozen[start:i]), i - start))
+                start = None
+        found.append(row)
+    return found
+
+
+def with_fillers(tokenizer: Tokenizer, joint: Tensor) -> SimpleNamespace:
+    """The exact denoiser of documents with two gaps whose lengths have the law joint [K, K]; letters are all alike."""
+    filler = tokenizer.vocabulary.filler_id
+    assert filler is not None
+    letters = tokenizer.encode("abc")
+
+    def law(x_t: Tensor, canvas: Canvas) -> Tensor:
+        p = torch.zeros(*x_t.shape, tokenizer.vocabulary.size, dtype=torch.float64)
+        p[..., letters] = 1 / 3
+        for row, gaps in enumerate(runs(canvas, filler)):
+            table = joint
+            for axis, (_, text, room) in enumerate(gaps):
+                if text < room:  # this gap is decided
+                    keep = torch.zeros(joint.shape[axis])
+                    keep[text - 1] = 1
+                    table = table * (keep[:, None] if axis == 0 else keep[None, :])
+            for axis, (start, text, room) in enumerate(gaps):
+                marginal = table.sum(1 - axis) / table.sum()
+                ended = torch.cat([torch.zeros(1), marginal.cumsum(0)])[:room]
+                for k in range(text):
+                    p[row, start + k, :] *= 1 - ended[k]
+                    p[row, start + k, filler] = ended[k]
+        return p
+
+    return fake(tokenizer, law)
+
+
+JOINT = torch.tensor([[0.30, 0.05, 0.05], [0.02, 0.20, 0.08], [0.05, 0.05, 0.20]], dtype=torch.float64)
+
+
+def test_one_network_call_gives_the_law_of_a_length(tokenizer: Tokenizer) -> None:
+    model = with_fillers(tokenizer, JOINT)
+    plan = plan_of("a[MASK]b[MASK]c", tokenizer, [anything(tokenizer, (1, 2, 3)), anything(tokenizer, (2,))])
+    (sized,) = size_by_model([plan], model, tokenizer, 1.0)
+    given = JOINT[:, 1] / JOINT[:, 1].sum()
+    # the second gap's length is no matter of choice; it fills its room, so that the first knows nothing of it
+    assert sized.lengths[1] == 2 and sized.rooms == (4, 2) and sized.odds[1] == ()
+    assert [o.probability for o in sized.odds[0]] == pytest.approx(JOINT.sum(1).tolist(), abs=1e-6)
+    assert max(abs(JOINT.sum(1) - given)) > 0.05, "or else this test shows nothing"
+
+
+def test_the_lengths_of_several_gaps_are_drawn_from_their_joint_law(tokenizer: Tokenizer) -> None:
+    model = with_fillers(tokenizer, JOINT)
+    wishes = [anything(tokenizer, (1, 2, 3)), anything(tokenizer, (1, 2, 3))]
+    count = 2_000
+    plans = [plan_of("a[MASK]b[MASK]c", tokenizer, wishes, seed) for seed in range(count)]
+    drawn = Counter(sized.lengths for sized in size_by_model(plans, model, tokenizer, 1.0))
+    observed = [drawn[(i + 1, j + 1)] for i in range(3) for j in range(3)]
+    assert chisquare(observed, (JOINT.flatten() * count).tolist()).pvalue > 1e-4
+    independent = (JOINT.sum(1)[:, None] * JOINT.sum(0)[None, :]).flatten() * count
+    assert chisquare(observed, independent.tolist()).pvalue < 1e-8, "gaps are decided together"
+
+
+def test_temperature_zero_takes_the_most_probable_length(tokenizer: Tokenizer) -> None:
+    model = with_fillers(tokenizer, torch.diag(torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)))
+    wishes = [anything(tokenizer, (1, 2, 3)), anything(tokenizer, (1, 2, 3))]
+    sized = size_by_model([plan_of("a[MASK]b[MASK]c", tokenizer, wishes, s) for s in range(9)], model, tokenizer, 0.0)
+    assert {one.lengths for one in sized} == {(2, 2)}
+
+
+def test_lengths_that_cannot_be_are_never_chosen(tokenizer: Tokenizer) -> None:
+    model = with_fillers(tokenizer, JOINT)
+    wishes = [anything(tokenizer, (1, 3)), anything(tokenizer, (2, 3))]
+    sized = size_by_model([plan_of("a[MASK]b[MASK]c", tokenizer, wishes, s) for s in range(40)], model, tokenizer, 1.0)
+    assert {one.lengths[0] for one in sized} <= {1, 3} and {one.lengths[1] for one in sized} <= {2, 3}
+
+
+def test_i4_a_plan_is_sized_alike_alone_and_among_others(tokenizer: Tokenizer) -> None:
+    model = with_fillers(tokenizer, JOINT)
+    wishes = [anything(tokenizer, (1, 2, 3)), anything(tokenizer, (1, 2, 3))]
+    plans = [
+        plan_of(source, tokenizer, wishes, s) for s, source in enumerate(["a[MASK]b[MASK]c", "[MASK]ab[MASK]"] * 8)
+    ]
+    together = size_by_model(plans, model, tokenizer, 1.0)
+    alone = [size_by_model([plan], model, tokenizer, 1.0)[0] for plan in plans]
+    assert [one.lengths for one in together] == [one.lengths for one in alone]
+
+
+def test_log_mass_is_the_probability_that_the_first_tokens_are_a_text(tokenizer: Tokenizer) -> None:
+    """Against enumeration: an automaton of 'a(b|c)*a' over independent letters."""
+    a, b, c = tokenizer.encode("abc")
+    classes = torch.zeros(tokenizer.vocabulary.size, dtype=torch.long)
+    classes[a], classes[[b, c]] = 1, 2
+    automaton = TokenAutomaton(
+        classes, torch.tensor([[-1, 1, -1], [-1, 2, 1], [-1, -1, -1]]), torch.tensor([0, 0, 1]).bool()
+    )
+    p = torch.rand(4, tokenizer.vocabulary.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    p /= p.sum(-1, keepdim=True)
+    filler = tokenizer.vocabulary.filler_id
+    assert filler is not None
+    clean = p.clone()
+    clean[:, filler] = 0
+    clean /= clean.sum(-1, keepdim=True)
+    found = log_mass(automaton, p.log(), filler).exp()
+    inner = clean[:, b] + clean[:, c]
+    expected = [
+        0,
+        clean[0, a] * clean[1, a],
+        clean[0, a] * inner[1] * clean[2, a],
+        clean[0, a] * inner[1] * inner[2] * clean[3, a],
+    ]
+    assert found.tolist() == pytest.approx([float(e) for e in expected], abs=1e-12)
+
+
+def peaked(tokenizer: Tokenizer, wanted: list[int]) -> SimpleNamespace:
+    """A model without fillers that is sure of its letters where the gaps have the lengths it wants, and biased to short ones."""
+    a, b, c = tokenizer.encode("abc")
+
+    def law(x_t: Tensor, canvas: Canvas) -> Tensor:
+        p = torch.zeros(*x_t.shape, tokenizer.vocabulary.size, dtype=torch.float64)
+        for row, gaps in enumerate(runs(canvas, -1)):
+            for (start, text, _), best in zip(gaps, wanted, strict=True):
+                sure = 0.9 - 0.02 * text - 0.04 * abs(text - best)
+                p[row, start : start + text, a] = sure
+                p[row, start : start + text, b] = p[row, start : start + text, c] = (1 - sure) / 2
+        return p
+
+    return fake(tokenizer, law)
+
+
+@pytest.mark.parametrize("best", [1, 2, 5, 7, 9, 12])
+def test_the_search_finds_the_peak_of_the_calibrated_confidence(tokenizer: Tokenizer, best: int) -> None:
+    plan = plan_of("a[MASK]b", tokenizer, [anything(tokenizer, tuple(range(1, 13)))])
+    bias = lambda k: float(torch.tensor(0.9 - 0.02 * k).log())  # noqa: E731
+    (sized,) = size_by_search([plan], peaked(tokenizer, [best]), tokenizer, bias)
+    assert sized.lengths == (best,) == sized.rooms
+    assert sum(o.probability for o in sized.odds[0]) == pytest.approx(1)
+    assert len(sized.odds[0]) < 12, "not every length is tried"
+
+
+def test_the_search_settles_several_gaps_in_turn(tokenizer: Tokenizer) -> None:
+    wishes = [anything(tokenizer, tuple(range(1, 10)))] * 3
+    plans = [plan_of("a[MASK]b[MASK]c[MASK]", tokenizer, wishes, seed) for seed in range(2)]
+    bias = lambda k: float(torch.tensor(0.9 - 0.02 * k).log())  # noqa: E731
+    for sized in size_by_search(plans, peaked(tokenizer, [4, 1, 8]), tokenizer, bias):
+        assert sized.lengths == (4, 1, 8)

@@ -1,0 +1,55 @@
+"""How likely what was written is: the infilling likelihood of the gaps given the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from textdiff.infiller.drafts import Sized
+from textdiff.infiller.writing import ROWS
+from textdiff.model import DiffusionModel
+from textdiff.objectives import position_nats
+from textdiff.text.layout import Layout
+
+_SEED = 0x5C0E
+REPEATS = 8
+"""Noise levels at which each row is scored, evenly spread; the same ones, with the same noise, for all that is compared."""
+
+
+def infilling_scores(model: DiffusionModel, layout: Layout, ids: Tensor, sized: Sequence[Sized]) -> list[list[float]]:
+    """For each draft and gap its share of the infilling log-likelihood, nats: a bound, estimated.
+
+    log p(length) + log p(tokens | length, the given text), the gaps of a window together, by the count form restricted to
+    them. Source: arXiv 2406.07524, equation 10, for a part of the positions.
+
+    Args:
+        model: whose likelihood.
+        layout: the drafts on a canvas.
+        ids: Long [B, L], what was written.
+        sized: the drafts, for the odds of their lengths.
+    """
+    nats = torch.zeros(layout.canvas.shape, dtype=torch.float64)
+    canvas = replace(layout.canvas.with_ids(ids), seeds=torch.tensor(_orders(layout), dtype=torch.long))
+    lengths = canvas.valid.sum(-1)
+    levels = (torch.arange(REPEATS, dtype=torch.float64) + 0.5) / REPEATS
+    for rows in torch.split(lengths.argsort(stable=True), ROWS):
+        length = int(lengths[rows].max())
+        part = canvas.rows(rows).cut(length).to(model.device)
+        every = levels.unsqueeze(-1).expand(-1, len(rows))
+        nats[rows, :length] = position_nats(model.denoise, model.process, part, every, _SEED)
+    scores = [[0.0] * len(one.lengths) for one in sized]
+    for slot in layout.slots:
+        if slot.kept:
+            scores[slot.draft][slot.gap] = sized[slot.draft].log_odds(slot.gap) - float(nats[slot.text].sum())
+    return scores
+
+
+def _orders(layout: Layout) -> list[int]:
+    """The number of each row among those of its draft."""
+    orders: list[int] = []
+    for i, row in enumerate(layout.rows):
+        orders.append(orders[-1] + 1 if i and layout.rows[i - 1].draft == row.draft else 0)
+    return orders

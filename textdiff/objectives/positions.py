@@ -1,0 +1,44 @@
+"""What each position adds to the NELBO."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from textdiff.denoiser import Denoiser
+from textdiff.draws import Draws
+from textdiff.objectives.estimators import estimator_for
+from textdiff.processes import ForwardProcess
+from textdiff.text.canvas import Canvas
+
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+
+def spread_levels(first: int, rows: int, repeats: int, seed: int) -> Tensor:
+    """Noise levels float64 [repeats, rows] in (0, 1) of the rows first, first + 1, …: a golden-ratio sequence."""
+    start = float(Draws.seeded(seed).uniform(1)[0, 0])
+    index = (first + torch.arange(rows)) * repeats + torch.arange(repeats).unsqueeze(-1)
+    return (start + index * _GOLDEN_RATIO) % 1
+
+
+@torch.no_grad()
+def position_nats(denoiser: Denoiser, process: ForwardProcess, canvas: Canvas, levels: Tensor, seed: int) -> Tensor:
+    """What each free position adds to the NELBO of its row: nats, float64 [B, L] on the CPU, averaged over repeats.
+
+    Args:
+        denoiser: the model's `denoise`.
+        process: its process.
+        canvas: clean ids.
+        levels: float64 [repeats, B], how far towards noise each row goes.
+        seed: of the noise, together with the row's own seed.
+    """
+    estimator = estimator_for(process)
+    total = torch.zeros(canvas.shape, dtype=torch.float64, device=canvas.ids.device)
+    for repeat, level in enumerate(levels.to(total.device)):
+        corruption = estimator.corrupt(canvas, level, Draws.seeded(canvas.seeds).fold(seed, repeat))
+        logits = denoiser(corruption.x_t, corruption.t, canvas, corruption.where)
+        values = estimator.nats(canvas, corruption, logits.float().log_softmax(-1))
+        total[corruption.where] += values.double()
+    return total.cpu() / len(levels)
