@@ -19,8 +19,9 @@ from typing import Any
 
 import textdiff
 from textdiff.cli.infill_tables import plain, report_tables
+from textdiff.errors import TextdiffError
 from textdiff.evaluation import InfillReport, case_sets, evaluate_infilling
-from textdiff.evaluation.infilling import BASELINES, CONTEXT, KINDS, Way, joint_way
+from textdiff.evaluation.infilling import BASELINES, CONTEXT, KINDS, joint_way, way_of
 
 
 def value_of(text: str) -> Any:
@@ -76,7 +77,7 @@ def main() -> None:
     asked = arguments()
     infiller = textdiff.load(asked.model)
     ways = [joint_way(length) for length in asked.lengths.split(",") if length]
-    ways += [Way(*name.split("/")) for name in asked.methods.split(",") if name]
+    ways += [way_of(name) for name in asked.methods.split(",") if name]
     ways += BASELINES if asked.baselines else []
     options = {name: value_of(value) for name, _, value in (word.partition("=") for word in asked.option)}
     low, high = map(int, asked.words.split("-"))
@@ -101,4 +102,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except TextdiffError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: error: {error}")

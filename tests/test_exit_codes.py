@@ -64,6 +64,7 @@ WRONG = [
     ("infill letter.md --diff --in-place", "only one of"),
     ("infill letter.md -o x --in-place", "only one of"),
     ("infill - --in-place", "--in-place needs a file"),
+    ("infill .", "several documents need a place to go"),
     ("generate -n 0", "'-n'"),
     ("generate -n 10001", "'-n'"),
     ("generate --max-new-tokens 0", "--max-new-tokens"),
@@ -93,7 +94,6 @@ def test_wrong_usage_is_said_before_anything_is_loaded(letter: Path, line: str, 
 
 OTHER = [
     ("infill missing.md", 4, "missing.md cannot be read: no such file"),
-    ("infill .", 4, "is a directory"),
     ("infill plain.txt", 4, "no gap to fill. A gap is written [MASK], [MASK: 5 words]"),
     ("infill latin1.txt", 4, "not UTF-8: byte 1 is 0xe9"),
     ("infill bad.txt", 4, "line 2, column 10"),

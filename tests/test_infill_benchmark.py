@@ -39,6 +39,7 @@ from textdiff.evaluation.infilling import (
     holds_cases,
     joint_way,
     make_cases,
+    way_of,
 )
 from textdiff.evaluation.infilling.likelihood import known_length, manner_nats
 from textdiff.evaluation.infilling.methods import answer
@@ -48,6 +49,7 @@ from textdiff.evaluation.infilling.sets import CaseSet
 from textdiff.evaluation.infilling.spans import sentence_at, sentences_of, words_at
 from textdiff.infiller import Infiller
 from textdiff.metrics import Score, calibration_error, calibration_parts, jackknife, overlap, ratio
+from textdiff.metrics.likelihood import position_nats, spread_levels
 from textdiff.processes import AbsorbingProcess, UniformProcess
 from textdiff.sampling.warps import TemperatureWarp
 from textdiff.text.canvas import Canvas
@@ -359,6 +361,18 @@ def test_the_bound_lies_in_the_gaps_only_and_the_order_of_rows_is_kept() -> None
         assert torch.allclose(alone[0], nats[0])
 
 
+def test_a_row_has_its_own_noise_wherever_it_stands(infiller: Infiller) -> None:
+    """Rows are sorted by length on the way: the first case is not the shortest."""
+    rows, process = rows_of(infiller, [CASES[1], CASES[2], CASES[0]]), infiller.model.process
+    found = manner_nats(infiller.model.denoise, process, rows, MANNER["joint"], 3, seed=9)
+    levels = spread_levels(0, 3, 3, seed=9)
+    for i in range(3):
+        alone = position_nats(
+            infiller.model.denoise, process, rows.canvas.rows(torch.tensor([i])), levels[:, [i]], seed=9
+        )
+        assert torch.allclose(found[i], alone[0], rtol=1e-4)
+
+
 def test_fillers_are_out_of_the_question_where_the_length_is_known(infiller: Infiller) -> None:
     rows = rows_of(infiller)
     canvas = rows.canvas
@@ -474,6 +488,14 @@ def test_lengths_are_asked_for_as_a_user_would(infiller: Infiller) -> None:
         joint_way("0")
 
 
+def test_ways_have_names() -> None:
+    assert all(way_of(str(way)) == way for way in (*BASELINES, Way("joint", "auto")))
+    wrong = {"masks_in_trun/true": "Did you mean 'masks_in_turn'", "left_only/3": "takes the length true or words"}
+    for name, said in (wrong | {"most_frequent/true": "words or a number", "joint/": "a length must be"}).items():
+        with pytest.raises(UsageError, match=said):
+            way_of(name)
+
+
 # figures
 
 
@@ -551,6 +573,14 @@ def test_figures_by_hand(scored: list[FilledGap], infiller: Infiller) -> None:
     assert found["brier_score"].value == pytest.approx(brier)
     # bins: [0, .1): -0.05; [.5, .6): two of no hits, mean 0.525; [.9, 1]: one hit
     assert found["calibration_error"].value == pytest.approx((0.05 + 2 * 0.525 + 0.1) / 4)
+
+
+def test_any_reference_will_do(infiller: Infiller) -> None:
+    case = GapCase("given", ("It was ", " then."), (("a dog", "the cat sat on the old house"),))
+    gaps = filled_gaps([case], [Answer(("the cat sat on the old house",), (None,), 1)], infiller.tokenizer)
+    found = {name: score.value for name, score in named(scores(gaps, Way("joint", "auto"), "")).items()}
+    assert found["exact_match"] == 1 and found["bleu"] == pytest.approx(100) == pytest.approx(found["chrf"])
+    assert found["words_error"] == found["tokens_error"] == 0
 
 
 def test_tokens_are_compared_where_they_stand(infiller: Infiller) -> None:
@@ -659,7 +689,7 @@ def file(tmp_path_factory: pytest.TempPathFactory, passage: str) -> Path:
 
 def test_everything_is_measured_and_signed(infiller: Infiller, file: Path) -> None:
     sets = case_sets(infiller, [file], ["words", "several"], 2, context=40)
-    ways = [joint_way("true"), joint_way("auto"), *BASELINES]
+    ways = [joint_way("true"), joint_way("auto"), *BASELINES[2:3], *BASELINES[8:]]
     told: list[tuple[str, int, int]] = []
     watch = lambda *said: told.append(said)  # noqa: E731
     report = evaluate_infilling(infiller, sets, ways, repeats=1, score_fills=True, on_progress=watch)
@@ -743,10 +773,15 @@ def test_the_command_prints_tables_and_json(file: Path, tmp_path: Path) -> None:
     model = tmp_path / "tiny"
     tiny_checkpoint(context_length=256).save(model)
     words = ["evaluate", "-m", model, "--data", file, "--metrics", "infill", "--cases", 2, "--kinds", "several"]
-    ended = run(*words, "--lengths", "true,2", "--kinds", "word,several", "--baselines")
+    ended = run(*words, "--lengths", "true,2", "--baselines")
     assert (ended.code, ended.err) == (0, "")
     lines = ended.text.splitlines()
-    assert lines[0] == "one word: 2 gaps" and lines[1].split()[:4] == ["exact", "token", "acc", "BLEU"]
+    assert re.fullmatch(r"several gaps: \d gaps", lines[0]) and lines[1].split()[:4] == [
+        "exact",
+        "token",
+        "acc",
+        "BLEU",
+    ]
     assert any(line.startswith("masks_in_turn/true") for line in lines)
     assert (
         "several gaps: exact by number of words" in lines

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from textdiff.errors import DataError
-from textdiff.text import regex
+from textdiff.text import determinise, regex
 from textdiff.text.gaps import Gap, GapLength
 from textdiff.text.language import (
     MAX_STATES,
@@ -29,13 +30,35 @@ from textdiff.text.language import (
 )
 
 
-def texts_over(alphabet: str, longest: int) -> list[str]:
-    return ["".join(t) for n in range(longest + 1) for t in itertools.product(alphabet, repeat=n)]
+@cache
+def texts_over(alphabet: str, longest: int) -> tuple[str, ...]:
+    return tuple("".join(t) for n in range(longest + 1) for t in itertools.product(alphabet, repeat=n))
 
 
-def agree(language: Language, holds: Callable[[str], bool], texts: list[str]) -> None:
-    wrong = [text for text in texts if language.accepts(text) != holds(text)]
+@cache
+def coded(texts: tuple[str, ...]) -> np.ndarray:
+    """The code points of each text, one a row, with -1 after its end."""
+    rows = np.full((len(texts), max(map(len, texts)) + 1), -1)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = list(map(ord, text))
+    return rows
+
+
+def accepted(language: Language, texts: Sequence[str]) -> list[bool]:
+    """`Language.accepts` of many texts at once."""
+    table, final = np.pad(language.table, ((0, 1), (0, 1)), constant_values=-1), np.append(language.final, False)
+    codes = coded(tuple(texts))
+    states = np.zeros(len(codes), np.int64)
+    for column in codes.T:
+        states = np.where(column < 0, states, table[states, language.symbols[column]])
+    return final[states].tolist()
+
+
+def agree(language: Language, holds: Callable[[str], object], texts: Sequence[str]) -> None:
+    answers = zip(texts, accepted(language, texts), strict=True)
+    wrong = [text for text, answer in answers if answer != bool(holds(text))]
     assert not wrong, f"{len(wrong)} texts, among them {wrong[:5]!r}"
+    assert all(language.accepts(text) == bool(holds(text)) for text in texts[:: max(1, len(texts) // 9)])
 
 
 def same(first: Language, second: Language) -> bool:
@@ -97,15 +120,14 @@ def patterns() -> st.SearchStrategy[str]:
     return joined(st.sampled_from(["", "", "", "(?i)", "(?s)", "(?m)", "(?a)", "(?ims)"]), nested)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, phases=(Phase.generate, Phase.explicit))
+@settings(max_examples=300, deadline=None, derandomize=True, phases=(Phase.generate, Phase.explicit))
 @given(pattern=patterns())
 @example(pattern=r"\B")
 @example(pattern=r"(?:(?<=(?=..[^a]).)[^1]|a)*")
 @example(pattern=r"(?:(?!a(?<!éa)).)*")
 @example(pattern=r"(?m)(?:^\w$\n?)+")
 def test_a_pattern_means_what_fullmatch_says(pattern: str) -> None:
-    reference = re.compile(pattern)
-    agree(matching(pattern), lambda text: reference.fullmatch(text) is not None, SHORT)
+    agree(matching(pattern), re.compile(pattern).fullmatch, SHORT)
 
 
 ALL_CHARACTERS = list(map(chr, range(0x110000)))
@@ -151,7 +173,7 @@ def firsts(language: Language) -> np.ndarray:
     ],
 )
 def test_patterns_that_people_write(pattern: str, texts: list[str]) -> None:
-    agree(matching(pattern), lambda text: re.fullmatch(pattern, text) is not None, texts)
+    agree(matching(pattern), re.compile(pattern).fullmatch, texts)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +208,8 @@ def test_what_cannot_be_compiled_is_one_sentence(pattern: str, message: str) -> 
         r"(?:(?=.*a.{9}b)(?!.*c.{8}a).)*(?<!d.{7}e)f",
     ],
 )
-def test_a_pattern_that_explodes_is_refused(pattern: str) -> None:
+def test_a_pattern_that_explodes_is_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(determinise, "MAX_WORK", 200_000)  # a fifth, for the time that it takes
     with pytest.raises(DataError, match="is too complex"):
         matching(pattern)
 
@@ -202,7 +225,7 @@ def test_a_repeated_part_is_not_written_out_again_and_again() -> None:
 def test_looks_may_be_nested_deeply() -> None:
     for depth in (40, 41):
         pattern = "(?!" * depth + "a" + ")" * depth + "[ab]"
-        agree(matching(pattern), lambda text, p=pattern: re.fullmatch(p, text) is not None, ["a", "b", "", "ab"])
+        agree(matching(pattern), re.compile(pattern).fullmatch, ["a", "b", "", "ab"])
     for depth in range(100, 1200, 100):  # wherever the stack ends, that is one sentence
         try:
             matching("(?=" * depth + "a" + ")" * depth + "a")
@@ -251,7 +274,7 @@ def residuals(language: Language) -> set[tuple[bool, ...]]:
     return {kind for kind in kinds.values() if any(kind)}
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(language=automata())
 def test_the_smallest_automaton_holds_the_same_texts_and_is_smallest(language: Language) -> None:
     small = Language.smallest(language.symbols, language.table, language.final)
@@ -267,7 +290,7 @@ def small_arrays(language: Language) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return language.symbols, language.table, language.final
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(a=automata(), b=automata())
 def test_and_or_not_are_those_of_sets(a: Language, b: Language) -> None:
     agree(a & b, lambda text: a.accepts(text) and b.accepts(text), SMALL)
@@ -278,7 +301,7 @@ def test_and_or_not_are_those_of_sets(a: Language, b: Language) -> None:
     assert (a & ~a).is_empty and (~(a | ~a)).is_empty
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(a=patterns(), b=patterns())
 def test_and_or_not_of_patterns(a: str, b: str) -> None:
     """Their characters are told apart differently."""
@@ -303,7 +326,7 @@ def test_types_and_shapes() -> None:
         assert (language.symbols.dtype, language.symbols.shape) == (np.uint16, (0x110000,))
         assert (language.table.dtype, language.final.dtype) == (np.int32, np.bool_)
         assert language.final.shape == (states,) and language.symbols.max() == symbols - 1
-        assert -1 <= language.table.min() and language.table.max() < states
+        assert language.table.min() >= -1 and language.table.max() < states
         with pytest.raises(ValueError, match="read-only"):
             language.table[0, 0] = 0
     assert matching("(?!)").table.tolist() == [[-1]]
@@ -343,12 +366,12 @@ def test_characters(low: int, high: int) -> None:
     agree(characters(low, high), lambda text: holds(text) and not text.endswith("\n"), SPACED)
 
 
-@pytest.mark.parametrize("character", [chr(code) for code in (*range(0x300), *range(0x2000, 0x2070), 0xD800, 0x1F600)])
-def test_which_characters_may_stand_anywhere(character: str) -> None:
-    assert anything().accepts(character) == is_plain(character)
-    assert characters(1, 1).accepts(character) == (is_plain(character) and len(f"{character}x".splitlines()) == 1
-                                                   and character != "\t")  # fmt: skip
-    assert words(1, 1).accepts(character) == (is_plain(character) and not character.isspace())
+def test_which_characters_may_stand_anywhere() -> None:
+    pool = [chr(code) for code in (*range(0x300), *range(0x2000, 0x2070), 0xD800, 0xDFFF, 0xE000, 0x1F600)]
+    agree(anything(), is_plain, pool)
+    agree(characters(1, 1), lambda c: is_plain(c) and len(f"{c}x".splitlines()) == 1 and c != "\t", pool)
+    agree(words(1, 1), lambda c: is_plain(c) and not c.isspace(), pool)
+    assert not anything().accepts("")
 
 
 def sentence_count(text: str) -> int:
@@ -389,18 +412,14 @@ def test_sentences_of_people(text: str, count: int) -> None:
 
 def test_long_lengths() -> None:
     assert words(200, 300).accepts(" ".join(["so"] * 250)) and not words(200, 300).accepts(" ".join(["so"] * 199))
-    assert characters(1, MAX_STATES - 1).accepts("x" * (MAX_STATES - 1))
-    assert not characters(1, MAX_STATES - 1).accepts("x" * MAX_STATES)
-    for asked, name in [
-        (words, "words"),
-        (characters, "characters"),
-        (sentences, "sentences"),
-    ]:
+    longest = characters(1, MAX_STATES - 1)
+    assert longest.accepts("x" * (MAX_STATES - 1)) and not longest.accepts("x" * MAX_STATES)
+    for asked, name in [(words, "words"), (characters, "characters"), (sentences, "sentences")]:
         with pytest.raises(DataError, match=f"a length of 3-900000 {name} is too complex"):
             asked(3, 900_000)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(texts=st.lists(st.text(st.sampled_from("aBé.|*\\[ \n"), max_size=4), min_size=1, max_size=5))
 def test_choices(texts: list[str]) -> None:
     pool = [*texts, *map(str.swapcase, texts), *SHORT[:300]]
@@ -447,52 +466,36 @@ LENGTHS: list[tuple[GapLength | None, Callable[[str], bool]]] = [
     (GapLength(3, 4, "chars"), lambda text: 3 <= len(text) <= 4 and "\n" not in text),
     (GapLength(1, 1, "sentences"), lambda text: sentence_count(text) == 1),
 ]
-CHOICES = [(), ("a b", "a.", "b\na", "ab b", "a", "")]
+CHOICES: list[tuple[str, ...]] = [(), ("a b", "a.", "b\na", "ab b", "a")]
 PATTERNS = [None, r"[ab].*", r"(?s)\w*\W?\w*"]
-WORDS = [(), ("a",), ("a", "B")]
+WORDS: list[tuple[str, ...]] = [(), ("a",), ("a", "B")]
 AROUND = [("", ""), ("so ", " it"), ("so", "it"), ("x", "\n")]
 
 
-@pytest.mark.parametrize(("length", "fits"), LENGTHS)
-@pytest.mark.parametrize("texts", CHOICES)
-@pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("must", WORDS)
-@pytest.mark.parametrize("forbid", [(), ("ab", "ba")])
-def test_a_gap_gets_all_that_it_asks_for(
-    length: GapLength | None,
-    fits: Callable[[str], bool],
-    texts: tuple[str, ...],
-    pattern: str | None,
-    must: tuple[str, ...],
-    forbid: tuple[str, ...],
-) -> None:
-    gap = Gap(0, None, length, "[MASK]", tuple(filter(None, texts)), pattern, must, forbid)
-    pool = texts_over("ab .\n", 4)
-    for left, right in AROUND:
-        joins = left.endswith(("o", "x")), right.startswith("i")
+def test_a_gap_gets_all_that_it_asks_for() -> None:
+    """Every combination; the texts around it in turn."""
+    pool = (*texts_over("ab .\n", 3), "ab b", "a ab", "b a.", "a. b", "ab a b", "ba\na", "a b a.")
+    asked = itertools.product(LENGTHS, CHOICES, PATTERNS, WORDS, [(), ("ab", "ba")])
+    for (left, right), ((length, fits), texts, pattern, must, forbid) in zip(itertools.cycle(AROUND), asked):
+        around = joined_texts(left.endswith(("o", "x")), right.startswith("i"))
 
-        def has(word: str, text: str, joins: tuple[bool, bool] = joins) -> bool:
-            around = joined_texts(*joins)(text)
-            found = re.finditer(rf"(?i)\b{word}\b", around)
-            return any(match.start() > 0 and match.end() < len(around) for match in found)
+        def has(word: str, text: str, around: Callable[[str], str] = around) -> bool:
+            found = re.finditer(rf"(?i)\b{word}\b", around(text))
+            return any(match.start() > 0 and match.end() < len(around(text)) for match in found)
 
-        def holds(text: str, has: Callable[[str, str], bool] = has) -> bool:
-            return (
-                text != ""
-                and fits(text)
-                and (not texts or text in texts)
-                and (pattern is None or re.fullmatch(pattern, text) is not None)
-                and all(has(word, text) for word in must)
-                and not any(has(word, text) for word in forbid)
-            )
-
-        if any(map(holds, pool)):
-            agree(language_of(gap, left, right), holds, pool)
+        wishes: list[Callable[[str], object]] = [bool, fits]
+        wishes += [texts.__contains__] if texts else []
+        wishes += [re.compile(pattern).fullmatch] if pattern else []
+        wishes += [partial(has, word) for word in must]
+        wishes += [lambda text, word=word, has=has: not has(word, text) for word in forbid]
+        fitting = {text for text in pool if all(wish(text) for wish in wishes)}
+        try:
+            language = language_of(Gap(0, None, length, "[MASK]", texts, pattern, must, forbid), left, right)
+        except DataError as error:
+            assert not fitting and str(error) == "gap 1, '[MASK]': no text can be all that is asked for"
         else:
-            try:
-                agree(language_of(gap, left, right), holds, pool)
-            except DataError as error:
-                assert str(error) == "gap 1, '[MASK]': no text can be all that is asked for"
+            agree(language, fitting.__contains__, pool)
+            assert not language.is_empty
 
 
 def gap_with(**asked: object) -> Gap:
@@ -504,16 +507,13 @@ def gap_with(**asked: object) -> Gap:
     [
         ({"length": GapLength(3, 3, "words"), "pattern": r"\d+"}, "no text can be all that is asked for"),
         ({"choices": ("yes", "no"), "must": ("perhaps",)}, "no text can be all that is asked for"),
-        ({"pattern": ""}, "no text can be all that is asked for"),
+        ({"pattern": r"a{0}"}, "no text can be all that is asked for"),
         ({"pattern": r"(a)\1"}, "has a reference to a group at position 3"),
         ({"length": GapLength(1, 99_999, "words")}, "a length of 1-99999 words is too complex"),
         ({"must": tuple(f"word{i}" for i in range(20))}, "too large an automaton"),
     ],
 )
 def test_what_no_text_can_be_is_said_with_the_gap(asked: dict[str, object], message: str) -> None:
-    if asked.get("pattern") == "":
-        pytest.raises(DataError, gap_with, **asked)
-        return
     with pytest.raises(DataError, match=re.escape(message)) as error:
         language_of(gap_with(**asked), "", "")
     assert str(error.value).startswith("gap 3, 'fire': ")

@@ -11,23 +11,24 @@ import subprocess
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import laid_out
 from tiny import TEXT, tiny_checkpoint
 
 from textdiff.cli.recording import FRAMES, Change, Look, Recording, Shown
 from textdiff.cli.trace import Trace, write_trace
 from textdiff.cli.visible import visible
 from textdiff.errors import DataError
-from textdiff.infiller import GapFill, Infiller, InfillResult, Stats
+from textdiff.infiller import Alternative, GapFill, Infiller, InfillResult, LengthOdds, Stats
 from textdiff.infiller.writing import Progress
+from textdiff.sampling import Event
 from textdiff.text.document import Document
-from textdiff.text.layout import Layout, lay_out
+from textdiff.text.layout import Layout
 from textdiff.text.tokenizers import Tokenizer, train_tokenizer
 
 HOSTILE = (
@@ -56,26 +57,30 @@ def tokenizer() -> Tokenizer:
     return TOKENIZER
 
 
-def laid_out(document: Document, tokenizer: Tokenizer, context_length: int = 64) -> Layout:
-    return lay_out([document], tokenizer, context_length, [0], 4)
-
-
 def progress(
     layout: Layout, rows: list[int], ids: torch.Tensor, noisy: torch.Tensor, log_p: torch.Tensor | None = None
 ) -> Progress:
     """What an infiller shows of some rows, given ids, noise and scores of the whole canvas."""
-    values = {"ids": ids[rows], "noisy": noisy[rows]} | ({} if log_p is None else {"log_p": log_p[rows]})
-    return Progress(torch.tensor(rows), SimpleNamespace(step=1, steps=8, **values))
+    scores = torch.zeros(ids.shape, dtype=torch.float64) if log_p is None else log_p
+    return Progress(torch.tensor(rows), Event(1, 8, ids[rows], noisy[rows], scores[rows]))
 
 
-def result_of(document: Document, texts: list[str], model: str = "tiny", **more: Any) -> InfillResult:
-    """A result with these fills, and with facts that later results have."""
+def result_of(document: Document, texts: list[str | None], model: str = "tiny", **more: Any) -> InfillResult:
+    """A result with these fills; None leaves a gap open."""
     filled = document.fill(texts)
+    facts = {
+        "score": None,
+        "confidence": 0.5,
+        "alternatives": (),
+        "length_considered": (),
+        "visible_bytes": (0, 9),
+    } | more
     gaps = [
-        SimpleNamespace(**vars(GapFill(gap.index, gap.name, start, end, text, -1.25)) | more)
+        GapFill(**{"index": gap.index, "name": gap.name, "start_byte": start, "end_byte": end,
+                   "text": gap.markup if text is None else text, "open": text is None, **facts})
         for gap, text, (start, end) in zip(document.gaps, texts, filled.spans, strict=True)
-    ]
-    return InfillResult(filled.text, tuple(gaps), Stats(3, 2, 9, 0.5), model, 7)
+    ]  # fmt: skip
+    return InfillResult(filled.text, tuple(gaps), Stats(3, 2, 9, 0.5), model, 7, ())
 
 
 def views(frames: list[list[Change]]) -> list[dict[tuple[int, int], Shown]]:
@@ -99,7 +104,7 @@ def test_every_change_is_played(tokenizer_steps: list[list[tuple[bool, int]]]) -
     tokenizer = TOKENIZER
     words = [tokenizer.encode(word)[0] for word in (" the", " old", " and", "a", "b", ",")]
     document = Document.parse(b"[MASK: 2 tokens] x [MASK: 3 tokens]")
-    layout = laid_out(document, tokenizer)
+    layout = laid_out(document, tokenizer=tokenizer)
     (first, second), recording = layout.slots, Recording(tokenizer)
     places = [*range(first.start, first.stop), *range(second.start, second.stop)]
     assert len(places) == 5
@@ -130,7 +135,7 @@ def test_every_change_is_played(tokenizer_steps: list[list[tuple[bool, int]]]) -
 
 def test_what_goes_back_shows_its_text_once_more(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"The [MASK: 2 tokens]")
-    layout = laid_out(document, tokenizer)
+    layout = laid_out(document, tokenizer=tokenizer)
     slot, recording = layout.slots[0], Recording(tokenizer)
     ids, noisy = layout.canvas.ids.clone(), layout.canvas.free.clone()
     log_p = torch.full(ids.shape, -0.7, dtype=torch.float64)
@@ -154,7 +159,7 @@ def test_what_goes_back_shows_its_text_once_more(tokenizer: Tokenizer) -> None:
 
 def test_noise_that_is_a_token_is_shown_as_one(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"The [MASK: 2 tokens]")
-    layout = laid_out(document, tokenizer)
+    layout = laid_out(document, tokenizer=tokenizer)
     recording = Recording(tokenizer)
     ids = layout.canvas.ids.masked_fill(layout.canvas.free, tokenizer.encode(" old")[0])
     recording.on_progress(layout, progress(layout, [0], ids, layout.canvas.free))
@@ -167,7 +172,7 @@ def test_noise_that_is_a_token_is_shown_as_one(tokenizer: Tokenizer) -> None:
 
 def test_what_is_given_within_a_gap_is_never_new(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"The [MASK: 4 tokens]")
-    layout = laid_out(document, tokenizer)
+    layout = laid_out(document, tokenizer=tokenizer)
     slot, canvas = layout.slots[0], layout.canvas
     fillers = slice(slot.stop - 2, slot.stop)
     canvas.frozen[0, fillers], canvas.ids[0, fillers] = True, tokenizer.vocabulary.filler_id or 0
@@ -185,7 +190,7 @@ def test_what_is_given_within_a_gap_is_never_new(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize("count", [FRAMES, FRAMES + 1, 2 * FRAMES + 1, 5000])
 def test_long_runs_are_thinned_evenly(tokenizer: Tokenizer, count: int) -> None:
     document = Document.parse(b"The [MASK: 4 tokens]")
-    layout = laid_out(document, tokenizer)
+    layout = laid_out(document, tokenizer=tokenizer)
     slot, recording = layout.slots[0], Recording(tokenizer)
     words = [tokenizer.encode(word)[0] for word in (" the", " old", " fell", " and", " day")]
     ids, noisy = layout.canvas.ids.clone(), layout.canvas.free.clone()
@@ -208,7 +213,7 @@ def test_long_runs_are_thinned_evenly(tokenizer: Tokenizer, count: int) -> None:
 
 def two_windows(tokenizer: Tokenizer) -> tuple[Document, Layout]:
     document = Document.parse(b"one [MASK: 2 tokens] " + b"the old house and " * 30 + b"two [MASK: 2 tokens] end")
-    layout = laid_out(document, tokenizer, 32)
+    layout = laid_out(document, tokenizer=tokenizer, context_length=32)
     assert len(layout.rows) == 2
     return document, layout
 
@@ -234,7 +239,7 @@ def test_the_attempt_that_became_the_text_is_played(tokenizer: Tokenizer) -> Non
     document = Document.parse(b"The [MASK: 1 token]")
     recording = Recording(tokenizer)
     for word in (" old", " and", " day"):
-        layout = laid_out(document, tokenizer)
+        layout = laid_out(document, tokenizer=tokenizer)
         ids = layout.canvas.ids.masked_fill(layout.canvas.free, tokenizer.encode(word)[0])
         recording.on_progress(layout, progress(layout, [0], ids, torch.zeros_like(layout.canvas.free)))
     for final, played in {"and": "and", "old": "old", "else": "day"}.items():
@@ -245,7 +250,7 @@ def test_the_attempt_that_became_the_text_is_played(tokenizer: Tokenizer) -> Non
 
 def test_other_documents_and_copies_of_gaps_are_left_out(tokenizer: Tokenizer) -> None:
     documents = [Document.parse(b"a [MASK: 1 token]"), Document.parse(b"b [MASK: 1 token] [MASK: 1 token]")]
-    layout = lay_out(documents, tokenizer, 64, [0, 0], 4)
+    layout = laid_out(*documents, tokenizer=tokenizer)
     ids = layout.canvas.ids.clone()
     for row, word in enumerate((" old", " day")):
         ids[row, layout.canvas.free[row]] = tokenizer.encode(word)[0]
@@ -278,7 +283,9 @@ class Parsed(HTMLParser):
         self._open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, *(name for name, _ in attrs if name != "hidden")))  # cells without text are hidden
+        # positions without a text are hidden, and those that the result does not spell have no probability
+        own = ("hidden", "title") if tag == "span" else ()
+        self.tags.append((tag, *(name for name, _ in attrs if name not in own)))
         self.attributes += [(tag, name, value or "") for name, value in attrs]
         if tag not in ("meta", "input", "path", "rect"):
             named = dict(attrs)
@@ -308,10 +315,6 @@ def parse(page: str) -> Parsed:
     return parsed
 
 
-def odds(**values: Any) -> SimpleNamespace:
-    return SimpleNamespace(**values)
-
-
 def page_of(text: str, tokenizer: Tokenizer) -> tuple[Document, str]:
     """A page in which everything that a user or a model says is this text."""
     plain = Document.parse(b"Before [MASK] and [MASK#n: 2 tokens] after.")
@@ -324,7 +327,7 @@ def page_of(text: str, tokenizer: Tokenizer) -> tuple[Document, str]:
     ]
     document = replace(plain, parts=tuple(parts))
     trace = Trace(document, tokenizer)
-    layout = laid_out(plain, tokenizer)
+    layout = laid_out(plain, tokenizer=tokenizer)
     trace.on_progress(layout, progress(layout, [0], layout.canvas.ids, layout.canvas.free))
     spelled = tokenizer.encode(text)
     for slot in layout.slots:
@@ -337,8 +340,8 @@ def page_of(text: str, tokenizer: Tokenizer) -> tuple[Document, str]:
         name=text,
         confidence=0.5,
         visible_bytes=(0, 10),
-        alternatives=(odds(text=f"other {text}", score=-2.0, confidence=0.2),),
-        length_considered=(odds(tokens=2, probability=0.25),),
+        alternatives=(Alternative(text=f"other {text}", score=-2.0, confidence=0.2),),
+        length_considered=(LengthOdds(tokens=2, probability=0.25),),
     )
     return document, trace.page(result, f"{text}.md")
 
@@ -430,32 +433,37 @@ def test_links_and_labels_lead_somewhere(tokenizer: Tokenizer) -> None:
             assert "aria-label" in tag
 
 
-def test_facts_that_a_result_lacks_are_left_out(tokenizer: Tokenizer) -> None:
+def test_facts_that_a_gap_lacks_are_left_out(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"The [MASK#a: 2 tokens] and [MASK]")
     trace = Trace(document, tokenizer)
-    page = parse(trace.page(result_of(document, ["x", ""], score=None)))
-    assert page.texts["about-1"] == "Gap 1 axAsked[MASK#a: 2 tokens]"
+    page = parse(trace.page(result_of(document, ["x", ""])))
+    assert page.texts["about-1"] == "Gap 1 axAsked[MASK#a: 2 tokens]Confidence 50 %Sawbytes 0 to 9"
     assert page.texts["title"] == "A filled document"
     assert page.texts["main"] == "The 1x and 2"
     more = {
         "score": -3.14159,
         "confidence": 0.876,
         "visible_bytes": (0, 12345),
-        "open": True,
-        "length_considered": tuple(odds(tokens=i, probability=i / 100) for i in range(1, 13)),
-        "alternatives": (odds(text="x", score=-1.0, confidence=1.0), odds(text="y", score=None, confidence=0.1)),
+        "length_considered": (
+            *(LengthOdds(tokens=i, probability=i / 100) for i in range(5, 12)),
+            LengthOdds(12, 0.004),
+            LengthOdds(4, 0.001),
+        ),
+        "alternatives": (
+            Alternative(text="x", score=-1.0, confidence=1.0),
+            Alternative(text="y", score=-9.0, confidence=0.1),
+        ),
     }
     page = parse(trace.page(result_of(document, ["x", "x"], **more)))
     about = page.texts["about-1"]
-    for said in ("−3.14 nats", "88 %", "bytes 0 to 12,345", "Left open", "5 tokens  5 %", "12 tokens  12 %", "Othersy"):
+    for said in ("−3.14 nats", "88 %", "bytes 0 to 12,345", "5 tokens  5 %", "12 tokens  < 1 %", "Othersy"):
         assert said in about
     assert "4 tokens" not in about  # eight lengths are enough
-    assert ("span", "class", "gap open") in page.attributes
 
 
 def test_probabilities_are_colours(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"[MASK: 5 tokens]")
-    layout = laid_out(document, tokenizer)
+    layout = laid_out(document, tokenizer=tokenizer)
     slot, trace = layout.slots[0], Trace(document, tokenizer)
     ids = layout.canvas.ids.masked_fill(layout.canvas.free, tokenizer.encode("a")[0])
     log_p = torch.zeros(ids.shape, dtype=torch.float64)
@@ -485,7 +493,7 @@ def test_a_long_document_is_shown_around_its_gaps(tokenizer: Tokenizer) -> None:
 
 def test_the_page_grows_with_what_changes(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"a [MASK: 8 tokens]\n" * 300)
-    layout = laid_out(document, tokenizer, 64)
+    layout = laid_out(document, tokenizer=tokenizer)
     trace = Trace(document, tokenizer)
     ids, noisy = layout.canvas.ids.clone(), layout.canvas.free.clone()
     ids[noisy] = tokenizer.encode(" and")[0]
@@ -586,7 +594,7 @@ console.log(JSON.stringify(out));
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_script_plays_the_frames(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"The [MASK: 2 tokens] and [MASK: 3 tokens] in [MASK: 1 token]")
-    layout = laid_out(document, tokenizer)
+    layout = laid_out(document, tokenizer=tokenizer)
     trace, recording = Trace(document, tokenizer), Recording(tokenizer)
     slots = layout.slots
     ids, noisy = layout.canvas.ids.clone(), layout.canvas.free.clone()
@@ -644,12 +652,10 @@ def test_the_script_plays_the_frames(tokenizer: Tokenizer) -> None:
 
 def test_a_gap_that_stays_open_shows_its_markup(tokenizer: Tokenizer) -> None:
     document = Document.parse(rb"\[MASK] [MASK: 2 tokens] [MASK: 3 words]")
-    trace, layout = Trace(document, tokenizer), laid_out(document, tokenizer)
+    trace, layout = Trace(document, tokenizer), laid_out(document, tokenizer=tokenizer)
     trace.on_progress(layout, progress(layout, [0], layout.canvas.ids, layout.canvas.free))
-    filled = document.fill(["x", None])
-    gaps = [
-        SimpleNamespace(**vars(GapFill(i, None, *span, "x", -1.0)), open=bool(i)) for i, span in enumerate(filled.spans)
-    ]
-    page = parse(trace.page(InfillResult(filled.text, tuple(gaps), Stats(1, 1, 1, 0.0), "tiny", 0)))
+    page = parse(trace.page(result_of(document, ["x", None])))
     assert page.texts["main"] == r"\[MASK] 1x 2[MASK: 3 words]"
     assert [value for _, name, value in page.attributes if name == "class" and "gap" in value] == ["gap", "gap open"]
+    assert page.texts["about-2"].startswith("Gap 2[MASK: 3 words]Left open")
+    assert "Left open" not in page.texts["about-1"]

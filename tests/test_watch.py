@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from layouts import laid_out
 from rich.console import Console
 from rich.text import Text
 from tiny import TEXT, run, save_tiny, tiny_checkpoint
@@ -22,7 +23,7 @@ from textdiff.infiller import Infiller
 from textdiff.infiller.writing import Progress
 from textdiff.sampling import Event
 from textdiff.text.document import Document
-from textdiff.text.layout import Layout, lay_out
+from textdiff.text.layout import Layout
 from textdiff.text.tokenizers import Tokenizer, train_tokenizer
 
 
@@ -43,6 +44,10 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+def event(step: int, steps: int, ids: torch.Tensor, noisy: torch.Tensor) -> Event:
+    return Event(step, steps, ids, noisy, torch.zeros(ids.shape, dtype=torch.float64))
+
+
 def styles(text: Text) -> list[tuple[str, str]]:
     """The text in runs of one style, the given text without any."""
     marks = [GIVEN] * len(text)
@@ -59,7 +64,7 @@ def styles(text: Text) -> list[tuple[str, str]]:
 
 def test_noise_settles_before_the_eyes(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"The [MASK: 3 tokens] house")
-    layout = lay_out([document], tokenizer, 64, [0], 4)
+    layout = laid_out(document, tokenizer=tokenizer)
     slot = layout.slots[0]
     words = [tokenizer.pieces.index(piece) for piece in (b" old", b" the", b" and")]
     ids = layout.canvas.ids.clone()
@@ -69,7 +74,7 @@ def test_noise_settles_before_the_eyes(tokenizer: Tokenizer) -> None:
     def settle(position: int | None, word: int) -> list[tuple[str, str]]:
         if position is not None:
             ids[0, slot.start + position], noisy[0, slot.start + position] = words[word], False
-        return styles(scene.draw(layout, Progress(torch.tensor([0]), Event(1, 3, ids, noisy))))
+        return styles(scene.draw(layout, Progress(torch.tensor([0]), event(1, 3, ids, noisy))))
 
     assert settle(None, 0) == [("The ", GIVEN), (HOLE * 3, NOISE), (" house", GIVEN)]
     assert settle(1, 1) == [("The ", GIVEN), (HOLE, NOISE), (" the", FRESH), (HOLE, NOISE), (" house", GIVEN)]
@@ -82,19 +87,19 @@ def test_noise_settles_before_the_eyes(tokenizer: Tokenizer) -> None:
 
 def test_a_filler_leaves_no_trace(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"The [MASK] house")
-    layout = lay_out([document], tokenizer, 64, [0], 3)
+    layout = laid_out(document, tokenizer=tokenizer)
     ids = layout.canvas.ids.masked_fill(layout.canvas.free, tokenizer.vocabulary.filler_id or 0)
-    progress = Progress(torch.tensor([0]), Event(1, 1, ids, torch.zeros_like(layout.canvas.free)))
+    progress = Progress(torch.tensor([0]), event(1, 1, ids, torch.zeros_like(layout.canvas.free)))
     assert DocumentScene([document], tokenizer).draw(layout, progress).plain == "The  house"
 
 
 def test_only_the_batch_at_work_is_drawn(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"one [MASK: 2 tokens] " + b"the old house and " * 30 + b"two [MASK: 2 tokens] end")
-    layout = lay_out([document], tokenizer, 32, [0], 4)
+    layout = laid_out(document, tokenizer=tokenizer, context_length=32)
     assert len(layout.rows) == 2
     canvas = layout.canvas.rows(torch.tensor([1]))
     text = DocumentScene([document], tokenizer).draw(
-        layout, Progress(torch.tensor([1]), Event(0, 1, canvas.ids, canvas.free))
+        layout, Progress(torch.tensor([1]), event(0, 1, canvas.ids, canvas.free))
     )
     assert "one" not in text.plain
     assert text.plain.startswith("…")
@@ -103,8 +108,8 @@ def test_only_the_batch_at_work_is_drawn(tokenizer: Tokenizer) -> None:
 
 def test_control_characters_are_made_visible(tokenizer: Tokenizer) -> None:
     document = Document.parse(b"a\x1b[31m\r\nb[MASK: 1 token]c\x07")
-    layout = lay_out([document], tokenizer, 64, [0], 4)
-    progress = Progress(torch.tensor([0]), Event(0, 1, layout.canvas.ids, layout.canvas.free))
+    layout = laid_out(document, tokenizer=tokenizer)
+    progress = Progress(torch.tensor([0]), event(0, 1, layout.canvas.ids, layout.canvas.free))
     assert DocumentScene([document], tokenizer).draw(layout, progress).plain == f"a␛[31m\nb{HOLE}c␇"
 
 
@@ -113,12 +118,12 @@ def test_noise_that_is_a_token_is_shown_as_one(tokenizer: Tokenizer) -> None:
     noisy = torch.zeros_like(ids, dtype=torch.bool)
     noisy[:, 1] = True
     scene = SampleScene(tokenizer)
-    shown = styles(scene.draw(Progress(torch.tensor([0, 1]), Event(0, 1, ids, noisy))))
+    shown = styles(scene.draw(Progress(torch.tensor([0, 1]), event(0, 1, ids, noisy))))
     assert shown == [
         ("The", GIVEN), (" old", NOISE), (" house\n---\nThe", GIVEN), (" old", NOISE), (" house", GIVEN)
     ]  # fmt: skip
     noisy[:, 1] = False
-    assert (" old", FRESH) in styles(scene.draw(Progress(torch.tensor([0, 1]), Event(1, 1, ids, noisy))))
+    assert (" old", FRESH) in styles(scene.draw(Progress(torch.tensor([0, 1]), event(1, 1, ids, noisy))))
 
 
 def test_an_excerpt_keeps_what_is_near_a_gap() -> None:
@@ -154,7 +159,7 @@ def test_the_end_is_shown_when_nothing_is_noisy() -> None:
 
 def test_the_status_counts_what_is_left() -> None:
     noisy = torch.tensor([[True, False], [False, False]])
-    progress = Progress(torch.tensor([0, 1]), Event(2, 8, noisy.long(), noisy))
+    progress = Progress(torch.tensor([0, 1]), event(2, 8, noisy.long(), noisy))
     assert status(progress) == status(progress, 0, 1) == "step 2 of 8, 1 token still noisy"
     assert status(progress, 3, 12) == "step 2 of 8, 1 token still noisy, 3 of 12 gaps done"
 
@@ -230,7 +235,7 @@ def test_what_is_near_gaps_and_what_is_not_is_everything(text: str, after: bool,
 def many_gaps(tokenizer: Tokenizer, count: int) -> tuple[Document, Layout]:
     text = "".join(f"{i} the old house by the river [MASK: 2 tokens]\n" for i in range(count))
     document = Document.parse(text.encode())
-    return document, lay_out([document], tokenizer, 64, [0], 4)
+    return document, laid_out(document, tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize("first", [0, 1, 150, 298, 299, 300])
@@ -242,7 +247,7 @@ def test_of_many_gaps_those_at_work_are_drawn(tokenizer: Tokenizer, first: int) 
             noisy[slot.row] &= torch.arange(ids.shape[1]) >= slot.stop
     scene, console = DocumentScene([document], tokenizer), Console(file=io.StringIO(), width=40, height=12)
     rows = torch.arange(len(layout.rows))
-    picture = scene.draw(layout, Progress(rows, Event(1, 8, ids, noisy)), 40 * 12)
+    picture = scene.draw(layout, Progress(rows, event(1, 8, ids, noisy)), 40 * 12)
     assert scene.done == first
     assert len(picture) < 3 * 40 * 12
     shown = frame(picture, "below", console).plain
@@ -256,12 +261,12 @@ def test_gaps_that_are_not_neighbours_stand_on_lines_of_their_own(tokenizer: Tok
     document = Document.parse(
         b"one [MASK: 2 tokens] " + far + b"two [MASK: 2 tokens] " + far + b"three [MASK: 2 tokens] end"
     )
-    layout = lay_out([document, document], tokenizer, 32, [0, 0], 4)
+    layout = laid_out(document, document, tokenizer=tokenizer, context_length=32)
     assert len(layout.rows) == 6
     rows = torch.tensor([0, 2, 4])
     canvas = layout.canvas.rows(rows)
     scene = DocumentScene([document, document], tokenizer)
-    lines = scene.draw(layout, Progress(rows, Event(0, 1, canvas.ids, canvas.free))).plain.split("\n")
+    lines = scene.draw(layout, Progress(rows, event(0, 1, canvas.ids, canvas.free))).plain.split("\n")
     ends = [(line[:4], line[-4:], line.count(HOLE)) for line in lines]
     assert ends == [("one ", "nd …", 2), ("… ho", " end", 2), ("… ol", "nd …", 2)]
     assert (scene.done, scene.total) == (0, 6)
@@ -335,7 +340,7 @@ def test_s4_generated_text_is_made_visible() -> None:
     ids = torch.tensor([tokenizer.encode(hostile)])
     scene = SampleScene(tokenizer)
     shown = [
-        scene.draw(Progress(torch.tensor([0]), Event(1, 2, ids, torch.full_like(ids, noisy, dtype=torch.bool)))).plain
+        scene.draw(Progress(torch.tensor([0]), event(1, 2, ids, torch.full_like(ids, noisy, dtype=torch.bool)))).plain
         for noisy in (False, True)
     ]
     assert shown[0] == "␛[2J<U+009B>31m<U+202E>␇"

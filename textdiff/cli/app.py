@@ -9,7 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from textdiff import __version__
-from textdiff.cli import components, evaluate, finetune, generate, infill, info, tokenizer, train, verify
+from textdiff.cli import (
+    components,
+    evaluate,
+    finetune,
+    generate,
+    infill,
+    info,
+    revise,
+    score,
+    tokenizer,
+    train,
+    verify,
+)
 from textdiff.cli.command import Command, verbatim
 from textdiff.cli.output import put
 
@@ -31,6 +43,8 @@ def make_command() -> Any:
     app = _group(_options, _EXAMPLES + "\n" + _EPILOG)
     _add(app, "infill", infill.infill, infill.EXAMPLES)
     _add(app, "generate", generate.generate, generate.EXAMPLES)
+    _add(app, "revise", revise.revise, revise.EXAMPLES)
+    _add(app, "score", score.score, score.EXAMPLES)
     _add(app, "train", train.train, train.EXAMPLES)
     _add(app, "finetune", finetune.finetune, finetune.EXAMPLES)
     _add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)

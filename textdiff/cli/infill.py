@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from textdiff.cli.documents import read_input
+from textdiff.cli.infill_options import (
+    Fills,
+    Forbid,
+    Length,
+    MinConfidence,
+    Must,
+    Room,
+    infill_options,
+)
 from textdiff.cli.loading import load_infiller
+from textdiff.cli.many import fill_many
 from textdiff.cli.options import (
-    AsJson,
     Model,
     SamplerName,
     Seed,
@@ -25,36 +30,41 @@ from textdiff.cli.options import (
     WatchDelay,
     sampling,
 )
-from textdiff.cli.output import is_terminal, put, put_json, shows_colours
-from textdiff.cli.visible import painted, painted_spans, visible
-from textdiff.errors import UsageError
-from textdiff.files import atomic_write
+from textdiff.cli.ranks import ranks_here
+from textdiff.cli.request import Request
+from textdiff.cli.single import fill_one
+from textdiff.text import gap_markup, mask_tokens
 
-if TYPE_CHECKING:
-    from textdiff.infiller import InfillResult
-    from textdiff.text.document import Document
-
-EXAMPLES = r"""Examples:
+EXAMPLES = rf"""Examples:
   textdiff infill letter.md
   textdiff infill letter.md --seed 7 -o filled.md
   textdiff infill letter.md --diff | patch letter.md
+  textdiff infill letter.md -n 5 --min-confidence 0.2
   textdiff infill notes.txt --in-place --mask-token ____
+  textdiff infill page.html --span 120:135 --trace trace.html
+  textdiff infill letters --glob '*.md' --output filled
+  textdiff infill data.jsonl --field text -o filled.jsonl
   echo "He opened the [MASK: 1 word]." | textdiff infill - --json
 
-Gaps in a document:
-  [MASK]  [MASK: 5 words]  [MASK: 3-8 words]  [MASK: 12 tokens]
-  [MASK#name]  [MASK#name: 5 words]
-  \[MASK] is the literal text [MASK].
-"""
+{gap_markup.HELP}
+{mask_tokens.HELP}"""
 
 
 def infill(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The document, UTF-8; - reads standard input.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|DIR|-…", help="Documents, UTF-8, and folders with documents; - reads standard input."
+        ),
+    ],
     model: Model = "default",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write the document there.")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="Write the document there; several go to the folder of this name."
+        ),
     ] = None,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Replace FILE, in one step.")] = False,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Replace each FILE, in one step.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print a unified diff that `patch` applies.")] = False,
     steps: Steps = None,
     seed: Seed = 0,
@@ -62,87 +72,86 @@ def infill(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
-    room: Annotated[
-        int | None, typer.Option("--room", min=1, metavar="N", help="Tokens at most in a gap that names no length.")
-    ] = None,
+    length: Length = "auto",
+    room: Room = None,
+    n: Fills = 1,
+    min_confidence: MinConfidence = None,
+    must: Must = None,
+    forbid: Forbid = None,
     mask_token: Annotated[
-        str, typer.Option("--mask-token", metavar="TEXT", help="Another literal that marks a gap.")
-    ] = "[MASK]",
+        str | None,
+        typer.Option(
+            "--mask-token",
+            metavar="TEXT",
+            help="What marks a gap instead of [MASK]; see below.",
+        ),
+    ] = None,
+    span: Annotated[
+        list[str] | None,
+        typer.Option("--span", metavar="START:END", help="Bytes that are a gap; no markup is looked for then."),
+    ] = None,
+    spans: Annotated[
+        Path | None, typer.Option("--spans", metavar="FILE.json", help="The same from a file, with lengths and names.")
+    ] = None,
+    glob: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--glob", metavar="PATTERN", help="Only such files of a DIR: *.md, docs/**/*.txt; several may be given."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="In an output folder, replace files that are not from here.")
+    ] = False,
+    field: Annotated[
+        str | None, typer.Option("--field", metavar="NAME", help="FILE has lines of JSON: fill this field of each.")
+    ] = None,
+    skip_errors: Annotated[
+        bool, typer.Option("--skip-errors", help="Pass lines of JSON that are wrong or have no gap on as they are.")
+    ] = False,
     watch: Watch = False,
     watch_delay: WatchDelay = 0.05,
-    as_json: AsJson = False,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="OUT.html", help="Write a page that replays the denoising.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object; of several documents one each, in lines.")
+    ] = False,
 ) -> None:
-    """Fill every gap of a document. All bytes outside the gaps stay as they are.
+    """Fill every gap of documents. All bytes outside the gaps stay as they are.
 
     The filled document goes to standard output, to OUT or back into FILE. Gaps need no length.
+    Several documents go to a folder, each as soon as it is filled. A run that was stopped goes
+    on where it was when the same command is given again.
     """
-    if sum([output is not None, in_place, diff]) > 1:
-        raise UsageError("give only one of --output, --in-place and --diff")
-    if diff and as_json:
-        raise UsageError("--diff and --json both print to standard output: give one of them")
-    if in_place and file == "-":
-        raise UsageError("--in-place needs a file, not standard input")
-    options = sampling(steps, sampler, temperature, top_k, top_p) | {"seed": seed, "room": room}
-    source = read_input(file)
-    document = _parse(source, mask_token)
-    infiller = load_infiller(model)
-    if watch:
-        from textdiff.cli.watch import watch_documents
-
-        with watch_documents([document], infiller.tokenizer, watch_delay) as on_progress:
-            result = infiller.infill(document, on_progress=on_progress, **options)
-    else:
-        result = infiller.infill(document, **options)
-    if in_place:
-        atomic_write(Path(file), result.document.encode(), original=source)
-    elif output is not None and str(output) != "-":
-        atomic_write(output, result.document.encode())
-    if as_json:
-        put_json(report(result))
-    elif diff:
-        _print_diff(document, result, "document" if file == "-" else file)
-    elif not in_place and (output is None or str(output) == "-"):
-        _print_document(result)
-
-
-def report(result: InfillResult) -> dict[str, object]:
-    """The JSON object `textdiff.infill/1`."""
-    return {
-        "schema": "textdiff.infill/1",
-        "model": result.model,
-        "seed": result.seed,
-        "document": result.document,
-        "gaps": [asdict(gap) for gap in result.gaps],
-        "stats": asdict(result.stats),
-    }
-
-
-def _parse(source: bytes, mask_token: str) -> Document:
-    from textdiff.text.document import Document
-
-    document = Document.parse(source, mask_token)
-    document.require_gaps()
-    return document
-
-
-def _print_document(result: InfillResult) -> None:
-    data = result.document.encode()
-    if is_terminal(sys.stdout):
-        spans = [(gap.start_byte, gap.end_byte) for gap in result.gaps]
-        shown = painted_spans(data, spans, shows_colours(sys.stdout))
-        put(shown if shown.endswith("\n") else shown + "\n")
-    else:
-        put(data)
-
-
-def _print_diff(document: Document, result: InfillResult, name: str) -> None:
-    from textdiff.cli.diff import unified_diff
-
-    data = unified_diff(document, [gap.text for gap in result.gaps], name)
-    if not is_terminal(sys.stdout):
-        put(data)
-        return
-    styles = {"+": "added", "-": "removed", "@": "place"} if shows_colours(sys.stdout) else {}
-    for line in re.split("\r?\n", data.decode(errors="replace").removesuffix("\n")):
-        style = styles.get(line[:1])
-        put((painted(line, style) if style else visible(line)) + "\n")
+    request = Request(
+        files=files,
+        output=output,
+        in_place=in_place,
+        diff=diff,
+        as_json=as_json,
+        patterns=glob or (),
+        field=field,
+        skip_errors=skip_errors,
+        overwrite=overwrite,
+        mask_token=mask_token,
+        spans=span or (),
+        spans_file=spans,
+        watch=watch,
+        trace=trace,
+    )
+    request.check(ranks_here().world)
+    options = infill_options(
+        sampling(steps, sampler, temperature, top_k, top_p),
+        seed=seed,
+        room=room,
+        length=length,
+        n=n,
+        min_confidence=min_confidence,
+        must=must or (),
+        forbid=forbid or (),
+    )
+    options["score"] = as_json or trace is not None  # it costs network calls, and nobody else sees it
+    if request.is_many:
+        fill_many(request, options, model, lambda: load_infiller(model))
+    elif ranks_here().is_first:
+        fill_one(request, options, lambda: load_infiller(model), watch_delay)

@@ -70,8 +70,8 @@ def plain(report: InfillReport) -> dict[str, Any]:
     return {"rows": rows, "contrasts": contrasts}
 
 
-_LEGEND = """exact, token acc: share of the gaps, of the tokens, that are as in the original. word error, word bias: how much longer
-fills are, in mean size and in the mean. bits/byte: infilling NELBO of the original, its number of tokens given.
+_LEGEND = """exact, token acc: share of the gaps, of the tokens, that are as in the original. word error, word bias: the mean
+size of the error in length, and the mean error. bits/byte: infilling NELBO of the original, its number of tokens given.
 Signatures are in --json.
 """
 

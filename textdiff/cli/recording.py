@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from textdiff.cli.scene import SlotsAtWork, texts
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from textdiff.infiller.writing import Progress
     from textdiff.text.layout import Layout, Slot
     from textdiff.text.tokenizers import Tokenizer
@@ -142,17 +140,15 @@ class Recording:
         if layout is not self._layout:
             self._layout, self._tracks, self._clocks = layout, {}, {}
         event = progress.event
-        log_p: Tensor | None = getattr(event, "log_p", None)
-        values = [event.ids.tolist(), event.noisy.tolist(), [] if log_p is None else log_p.tolist()]
+        values = [event.ids.tolist(), event.noisy.tolist(), event.log_p.tolist()]
         news = []
         for slot, row in self._slots.of(layout, progress):
             if slot.draft == self._number:
-                ids, noisy, scores = (value[row][slot.start : slot.stop] if value else [] for value in values)
+                ids, noisy, log_p = (value[row][slot.start : slot.stop] for value in values)
                 track = self._track(layout, slot)
                 if track.seen != (ids, noisy):  # most slots stay as they are in most steps
                     track.seen = ids, noisy
-                    scores = scores or [math.nan] * len(ids)
-                    cells = [self._cell(*cell) for cell in zip(ids, noisy, scores, strict=True)]
+                    cells = [self._cell(*cell) for cell in zip(ids, noisy, log_p, strict=True)]
                     news.append((track, track.changed(cells)))
         if any(new for _, new in news):
             frame = self._tick(int(progress.rows[0]))
@@ -199,7 +195,7 @@ class Recording:
     def _cell(self, token: int, noisy: bool, log_p: float) -> _Cell:
         if noisy:
             return _Cell(None if token == self._tokenizer.vocabulary.mask_id else token, True, None)
-        return _Cell(token, False, None if math.isnan(log_p) else round(100 * math.exp(min(log_p, 0.0))))
+        return _Cell(token, False, round(100 * math.exp(min(log_p, 0.0))))
 
     def _tick(self, batch: int) -> int:
         """The frame of a batch's next change."""

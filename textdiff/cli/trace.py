@@ -64,7 +64,7 @@ class Trace:
             name=as_html(name) or "A filled document",
             style=style,
             facts=facts_html(result),
-            legend=legend_html(any(cell.percent is not None for shown in cells.values() for cell in shown)),
+            legend=legend_html(),
             face="prose" if PurePath(name).suffix.lower() in _PROSE else "code",
             document=document_html(self._document, result.gaps, cells),
             gaps="\n".join(gap_html(fill, gap, finals[fill.index]) for fill, gap in pairs),

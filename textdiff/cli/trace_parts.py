@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 from textdiff.cli.recording import Shown
 from textdiff.cli.scene import near_gaps
 from textdiff.cli.visible import visible
 
 if TYPE_CHECKING:
-    from textdiff.infiller import GapFill, InfillResult
+    from textdiff.infiller import Alternative, GapFill, InfillResult, LengthOdds
     from textdiff.text.document import Document, Gap
 
 AROUND = 600
@@ -34,9 +33,9 @@ def document_html(document: Document, fills: Sequence[GapFill], cells: Mapping[i
 
     last = len(document.parts) - 1
     shown: list[str] = []
-    for i, (part, text) in enumerate(document.written([None if is_open(fill) else fill.text for fill in fills])):
+    for i, (part, text) in enumerate(document.written([None if fill.open else fill.text for fill in fills])):
         if isinstance(part, Gap):
-            shown.append(_gap_in_place(part.index, cells[part.index], is_open(fills[part.index])))
+            shown.append(_gap_in_place(part.index, cells[part.index], fills[part.index].open))
             continue
         head, far, tail = near_gaps(text, i > 0, i < last, AROUND)
         left_out = f'<span class="skip">… {len(far.encode()):,} bytes …</span>' if far else ""
@@ -45,7 +44,7 @@ def document_html(document: Document, fills: Sequence[GapFill], cells: Mapping[i
 
 
 def gap_html(fill: GapFill, gap: Gap, text: str) -> str:
-    """What is known of a gap. Facts that a result does not have are left out."""
+    """What is known of a gap."""
     number = fill.index + 1
     name = "" if fill.name is None else f" <bdi>{as_html(fill.name)}</bdi>"
     facts = "".join(f"<dt>{term}</dt><dd>{value}</dd>" for term, value in _facts_of(fill, gap))
@@ -68,11 +67,8 @@ def facts_html(result: InfillResult) -> str:
     return " · ".join(facts)
 
 
-def legend_html(scored: bool) -> str:
-    """What the colours say; `scored`: probabilities are known."""
-    scale = "".join(f'<i class="p{level}"></i>' for level in range(_LEVELS))
-    plain = '<span class="settled" aria-hidden="true">word</span> written'
-    settled = f'improbable <span class="scale">{scale}</span> probable' if scored else plain
+def legend_html() -> str:
+    """What the colours say."""
     looks = [
         ("noise", "", "noise"),
         ("fresh", "word", "settles in this step"),
@@ -82,12 +78,8 @@ def legend_html(scored: bool) -> str:
         f'<li class="replay" hidden><span class="{look}" aria-hidden="true">{sample}</span> {said}</li>'
         for look, sample, said in looks
     ]
-    return "\n".join([*items, f"<li>{settled}</li>"])
-
-
-def is_open(fill: GapFill) -> bool:
-    """Whether nothing was written into the gap."""
-    return bool(getattr(fill, "open", False))
+    scale = "".join(f'<i class="p{level}"></i>' for level in range(_LEVELS))
+    return "\n".join([*items, f'<li>improbable <span class="scale">{scale}</span> probable</li>'])
 
 
 def _gap_in_place(index: int, cells: Sequence[Shown], left_open: bool) -> str:
@@ -109,48 +101,40 @@ def _cell(cell: Shown) -> str:
 
 
 def _facts_of(fill: GapFill, gap: Gap) -> Iterable[tuple[str, str]]:
-    if is_open(fill):
+    if fill.open:
         yield "Left open", "no text was probable enough"
     yield "Asked", f"<code>{as_html(gap.markup)}</code>"
-    if _is_number(fill.score):
+    if fill.score is not None:
         yield "Score", _nats(fill.score)
-    confidence: float | None = getattr(fill, "confidence", None)
-    if _is_number(confidence):
-        yield "Confidence", _share(confidence)
-    visible_bytes: tuple[int, int] | None = getattr(fill, "visible_bytes", None)
-    if visible_bytes is not None:
-        yield "Saw", f"bytes {visible_bytes[0]:,} to {visible_bytes[1]:,}"
-    lengths = sorted(getattr(fill, "length_considered", ()), key=lambda odds: -odds.probability)[:_LENGTHS]
+    yield "Confidence", _share(fill.confidence)
+    yield "Saw", f"bytes {fill.visible_bytes[0]:,} to {fill.visible_bytes[1]:,}"
+    lengths = sorted(fill.length_considered, key=lambda odds: -odds.probability)[:_LENGTHS]
     if lengths:
         items = (_length(odds) for odds in sorted(lengths, key=lambda odds: odds.tokens))
         yield "Lengths", f"<ol>{''.join(items)}</ol>"
-    others = [a for a in getattr(fill, "alternatives", ()) if a.text != fill.text]
+    others = [other for other in fill.alternatives if other.text != fill.text]
     if others:
         yield "Others", f"<ol>{''.join(map(_alternative, others))}</ol>"
 
 
-def _length(odds: Any) -> str:
+def _length(odds: LengthOdds) -> str:
     label = f"{odds.tokens} {'token' if odds.tokens == 1 else 'tokens'}"
     return f'<li><span class="amount">{label}</span> {_share(odds.probability)}</li>'
 
 
-def _alternative(alternative: Any) -> str:
-    score = f' <span class="amount">{_nats(alternative.score)}</span>' if _is_number(alternative.score) else ""
-    return f"<li><bdi>{as_html(alternative.text)}</bdi>{score}</li>"
+def _alternative(other: Alternative) -> str:
+    return f'<li><bdi>{as_html(other.text)}</bdi> <span class="amount">{_nats(other.score)}</span></li>'
 
 
 def _share(probability: float) -> str:
     """A probability as a bar and a number."""
     percent = round(100 * max(0.0, min(1.0, probability)))
+    said = "&lt; 1" if 0 < probability < 0.005 else f"{percent}"
     return (
         '<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect width="{percent}" height="1"/></svg> <span class="amount">{percent} %</span>'
+        f'<rect width="{percent}" height="1"/></svg> <span class="amount">{said} %</span>'
     )
 
 
 def _nats(score: float) -> str:
     return f"{score:.2f} nats".replace("-", "−")
-
-
-def _is_number(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)

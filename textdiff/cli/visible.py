@@ -13,7 +13,7 @@ _HIDDEN = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _RESET = "\x1b[0m"
-_CODES = {"fill": "\x1b[1;32m", "added": "\x1b[32m", "removed": "\x1b[31m", "place": "\x1b[36m"}
+_CODES = {"fill": "\x1b[1;32m", "added": "\x1b[32m", "removed": "\x1b[31m", "place": "\x1b[36m", "doubt": "\x1b[33m"}
 
 
 def visible(text: str) -> str:
@@ -22,7 +22,7 @@ def visible(text: str) -> str:
 
 
 def painted(text: str, style: str) -> str:
-    """The text, made visible, in a colour: fill, added, removed or place."""
+    """The text, made visible, in a colour: fill, added, removed, place or doubt."""
     return f"{_CODES[style]}{visible(text)}{_RESET}" if text else ""
 
 

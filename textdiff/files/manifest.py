@@ -38,7 +38,7 @@ def verify_folder(path: str | Path, root: str | Path | None = None) -> list[str]
 
 def write_manifest(folder: Path) -> None:
     """Records the size and sha256 of every file in a folder."""
-    entries = {name: {"size": f.stat().st_size, "sha256": _sha256(f)} for name, f in sorted(files_in(folder).items())}
+    entries = {name: {"size": f.stat().st_size, "sha256": sha256_of(f)} for name, f in sorted(files_in(folder).items())}
     write_json(folder / MANIFEST, {"format_version": 1, "files": entries})
 
 
@@ -95,7 +95,7 @@ def _damage(entry: dict[str, Any] | None, file: Path | None, inside: Path) -> st
             return "not in the manifest"
         if (size := file.stat().st_size) != entry["size"]:
             return f"{size:,} bytes, but {entry['size']:,} were written"
-        return None if _sha256(file) == entry["sha256"] else "its sha256 is not that of what was written"
+        return None if sha256_of(file) == entry["sha256"] else "its sha256 is not that of what was written"
     except OSError as error:
         return f"cannot be read: {system_words(error)}"
 
@@ -112,6 +112,7 @@ def _may_run_code(file: Path) -> bool:
         return opened.read(4).startswith(_PICKLE_STARTS)
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """The sha256 of a file's bytes."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -33,7 +33,7 @@ from textdiff.text.wishes import wishes_of
 Fillable = str | bytes | Document
 LengthChoice = Literal["auto", "model", "search"] | int | tuple[int, int]
 
-ROOM = 16
+ROOM = 12
 """Tokens at most of a gap that asks for nothing."""
 MAX_ALTERNATIVES = 1_000
 

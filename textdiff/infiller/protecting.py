@@ -13,10 +13,10 @@ from textdiff.text.utf8 import cuts_character
 
 Span = tuple[int, int]
 
-_REACH = 100_000  # characters after which what was never closed is looked for no further
+# What is never closed is looked for 100,000 characters on, and no further.
 _FENCE = re.compile(r"(?m)^(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})")
 _FRONT_MATTER = re.compile(
-    r"\A\ufeff?(?P<mark>---|\+\+\+)[ \t]*\r?\n(?s:.{,%d}?)^(?:(?P=mark)|\.\.\.)[ \t]*\r?$" % _REACH, re.M
+    r"\A\ufeff?(?P<mark>---|\+\+\+)[ \t]*\r?\n(?s:.{,100000}?)^(?:(?P=mark)|\.\.\.)[ \t]*\r?$", re.MULTILINE
 )
 _MARKDOWN = re.compile(
     r"(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\r?\n)[\s\S]){1,4000}?(?<!`)(?P=ticks)(?!`)"
@@ -24,8 +24,9 @@ _MARKDOWN = re.compile(
     re.MULTILINE,
 )
 _HTML = re.compile(
-    r"<!--(?s:.{,%d}?)-->|<(?P<tag>script|style|pre|code|kbd|samp|svg|math|textarea)\b[^<>]*>(?s:.{,%d}?)</(?P=tag)\s*>"
-    r"|</?[A-Za-z!?][^<>]*>|&(?:\#\w{1,10}|[A-Za-z]\w{1,30});" % (_REACH, _REACH),
+    r"<!--(?s:.{,100000}?)-->"
+    r"|<(?P<tag>script|style|pre|code|kbd|samp|svg|math|textarea)\b[^<>]*>(?s:.{,100000}?)</(?P=tag)\s*>"
+    r"|</?[A-Za-z!?][^<>]*>|&(?:\#\w{1,10}|[A-Za-z]\w{1,30});",
     re.IGNORECASE,
 )
 _URL = re.compile(r"[a-z][a-z\d+.-]{1,20}:/{0,2}[^\s/]|www\.|[^\W_][/\\_.@=][^\W_]|[@#]\w", re.IGNORECASE)

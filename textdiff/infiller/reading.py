@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-import torch
-
-from textdiff.infiller.asking import Answers, Row, ask
+from textdiff.infiller.asking import Row
 from textdiff.infiller.infiller import Infiller
 from textdiff.text.located import Word
 
@@ -27,64 +26,36 @@ def whole_words(words: Sequence[Word], context_length: int) -> list[Question]:
     ]
 
 
-def read(
-    infiller: Infiller,
+def rows_of(
     ids: Sequence[int],
     questions: Sequence[Question],
+    infiller: Infiller,
     stride: int | None,
-    clean: bool = False,
+    clean: bool,
     ends: tuple[bool, bool] = (True, True),
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Answers:
-    """Asks about tokens of a text.
+) -> Iterator[Row]:
+    """The rows in which a model is asked about the tokens of a text, window by window.
 
     Args:
-        infiller: whose model.
-        ids: the text.
+        ids: the text. The rows' places are counted in it.
         questions: rising, about tokens that can be written.
-        stride: see `score`.
+        infiller: whose model.
+        stride: see `apart`.
         clean: whether the model reads clean windows, and answers all questions about one at once.
         ends: whether the text begins a document, and whether it ends one.
-        on_progress: called with the number of questions that are answered, and that there are.
-
-    Returns:
-        The answers, sorted by their places in `ids`.
     """
-    prefix = infiller.tokenizer.prefix_ids if ends[0] else []
-    framed = [*prefix, *ids, *(infiller.tokenizer.suffix_ids if ends[1] else [])]
-    shifted = [(token + len(prefix), stop + len(prefix)) for token, stop in questions]
-    found: list[Answers] = []
-    done = 0
-    for answers in ask(
-        infiller.model, infiller.tokenizer, _rows(framed, shifted, infiller.context_length, stride, clean)
-    ):
-        found.append(answers)
-        done += len(answers.places)
-        on_progress(done, len(questions))
-    columns = [torch.cat(values) for values in zip(*(vars(answers).values() for answers in found), strict=True)]
-    order = columns[0].argsort()
-    places, *others = (column[order] for column in columns)
-    return Answers(places - len(prefix), *others)
-
-
-def _rows(
-    ids: Sequence[int], questions: Sequence[Question], context_length: int, stride: int | None, clean: bool
-) -> Iterator[Row]:
-    """The rows, window by window."""
+    tokenizer = infiller.tokenizer
+    prefix, suffix = tokenizer.prefix_ids if ends[0] else [], tokenizer.suffix_ids if ends[1] else []
+    framed, shift = [*prefix, *ids, *suffix], len(prefix)
     at = 0
-    for start, stop, _, last in windows(len(ids), context_length):
-        mine: list[Question] = []
-        while at < len(questions) and questions[at][0] < last:
-            mine.append(questions[at])
+    for start, stop, _, last in windows(len(framed), infiller.context_length):
+        first = at
+        while at < len(questions) and questions[at][0] + shift < last:
             at += 1
-        shown = ids[start:stop]
-        if clean and mine:
-            yield Row(shown, [token - start for token, _ in mine], (), start)
-            continue
-        for together in apart(mine, stride):
-            asked = [token - start for token, _ in together]
-            hidden = [i - start for token, end in together for i in range(token, end)]
-            yield Row(shown, asked, hidden, start)
+        mine = [(token + shift - start, end + shift - start) for token, end in questions[first:at]]
+        for together in [mine] if clean and mine else apart(mine, stride):
+            hidden = () if clean else [i for question in together for i in range(*question)]
+            yield Row(framed[start:stop], [token for token, _ in together], hidden, start - shift)
 
 
 def windows(length: int, context_length: int) -> list[tuple[int, int, int, int]]:
@@ -96,10 +67,8 @@ def windows(length: int, context_length: int) -> list[tuple[int, int, int, int]]
     if length <= context_length:
         return [(0, length, 0, length)]
     starts = [*range(0, length - context_length, max(1, context_length // 2)), length - context_length]
-    cuts = [0, *((a + b + context_length) // 2 for a, b in zip(starts, starts[1:], strict=False)), length]
-    return [
-        (start, start + context_length, first, last) for start, first, last in zip(starts, cuts, cuts[1:], strict=False)
-    ]
+    cuts = [0, *((a + b + context_length) // 2 for a, b in pairwise(starts)), length]
+    return [(start, start + context_length, *part) for start, part in zip(starts, pairwise(cuts), strict=True)]
 
 
 def apart(questions: Sequence[Question], stride: int | None) -> list[list[Question]]:

@@ -130,4 +130,4 @@ class Sampler:
         return step, self.transition.move(step, self.accept, self.warps)
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:
-        return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy)
+        return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy, state.log_p)

@@ -33,9 +33,11 @@ class Event:
         steps: how many there are at most.
         ids: Long [B, L], with noise at noisy positions.
         noisy: Bool [B, L].
+        log_p: float64 [B, L]; see `Samples`.
     """
 
     step: int
     steps: int
     ids: Tensor
     noisy: Tensor
+    log_p: Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -79,9 +79,12 @@ def compile_automaton(language: Language, spelling: Spelling, start: int) -> Tok
     Raises:
         DataError: no ids spell such a text, or the automaton would be too large.
     """
-    if spelling not in _COMPILERS:
-        _COMPILERS[spelling] = _Compiler(spelling)
-    return _COMPILERS[spelling].compile(language, start)
+    return _compiler_of(spelling).compile(language, start)
+
+
+@lru_cache(maxsize=4)
+def _compiler_of(spelling: Spelling) -> _Compiler:
+    return _Compiler(spelling)
 
 
 class _Compiler:
@@ -118,10 +121,11 @@ class _Compiler:
         """Where ids lead that are written in some way, from each state of a language and from nowhere, [N, S + 1]."""
         if isinstance(write.body, Case):
             outcomes = self._read(language, write.body)
-            states = outcomes.states[outcomes.groups[ids]]
+            groups = outcomes.groups[ids]
         else:
             outcomes = Outcomes.of(language, Texts.of([write.body]))
-            states = outcomes.states[np.zeros_like(ids)]
+            groups = outcomes.groups.repeat(len(ids))
+        states = outcomes.states[groups]
         return states[:, after_space(language)] if write.spaced else states
 
     def _read(self, language: Language, case: Case) -> Outcomes:
@@ -183,16 +187,16 @@ def _product(ways: _Ways, kinds: IntArray, ends: States) -> tuple[States, IntArr
     size = ends.shape[2]
     names = np.full(len(write) * size, -1, np.int32)
     names[0], count = 0, 1
-    pairs, rows = [np.zeros(1, np.int64)], list[States]()
+    pairs, rows = list[IntArray]([np.zeros(1, np.int64)]), list[States]()
     for front in pairs:
         for part in np.array_split(front, len(front) * len(kinds) // _CELLS + 1):
             spelled, read = part // size, part % size
             reached = ends[write[spelled], np.arange(len(kinds)), read[:, None]]
             fits = (write[spelled] >= 0) & (reached < size - 1)
             rows.append(np.where(fits, after[spelled] * size + reached, -1).astype(np.int32))
-            new = np.unique(rows[-1])
+            new = np.unique(rows[-1]).astype(np.int64)
             new = new[new >= 0]
-            new = new[names[new] < 0].astype(np.int64)
+            new = new[names[new] < 0]
             names[new] = np.arange(count, count + len(new))
             count += len(new)
             if len(new):
@@ -213,16 +217,16 @@ def _finished(classes: IntArray, table: States, read: IntArray, final: NDArray[n
             that takes as many rounds as a text is long.
         final: whether a text may end where the language is, [S].
     """
+    merged, kept = number_rows(table.T)
+    table = table[:, kept]
     useful = ending(table, final[read])
     if not useful[0]:
         raise DataError("this model's tokens cannot write any text that the gap asks for")
-    table = np.where(np.append(useful, False)[table], table, -1)
-    merged, kept = number_rows(table.T)
-    blocks, firsts = refine(np.where(useful, read, -1), table[:, kept])
+    blocks, firsts = refine(np.where(useful, read, -1), np.where(np.append(useful, False)[table], table, -1))
     firsts = firsts[useful[firsts]]
     names = np.full(len(blocks) + 1, -1)
     names[blocks[firsts]] = np.arange(len(firsts))
-    table = names[np.append(blocks, -1)[table[firsts][:, kept]]]
+    table = names[np.append(blocks, -1)[table[firsts]]]
     again, kept = number_rows(table.T)
     arrays = again[merged[classes]], table[:, kept], final[read[firsts]]
     return TokenAutomaton(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from textdiff.text.alphabet import partition
-from textdiff.text.dfa import MAX_STATES, Language
+from textdiff.text.dfa import MAX_CELLS, MAX_STATES, Language
 from textdiff.text.program import END, REST, Fork, Look, Program, Read, TooComplexError
 
 MAX_WORK = 1_000_000
@@ -40,6 +40,7 @@ def determinise(program: Program) -> Language:
         TooComplexError: that takes more than `MAX_STATES` states or `MAX_WORK` steps.
     """
     symbols, members = partition(program.sets)
+    width = int(symbols.max()) + 1
     machine = _Machine(program, [frozenset(row.tolist()) for row in members])
     states = {machine.first(): 0}
     queue = list(states)
@@ -51,12 +52,12 @@ def determinise(program: Program) -> Language:
             if not following[0]:
                 continue
             if following not in states:
-                if len(states) == MAX_STATES:
+                if len(states) == min(MAX_STATES, MAX_CELLS // width):
                     raise TooComplexError
                 states[following] = len(states)
                 queue.append(following)
             rows[-1][symbol] = states[following]
-    table = np.full((len(rows), int(symbols.max()) + 1), -1, np.int32)
+    table = np.full((len(rows), width), -1, np.int32)
     for row, targets in zip(table, rows, strict=True):
         row[list(targets)] = list(targets.values())
     return Language.smallest(symbols, table, np.array([machine.succeeds(threads) for threads, _ in queue]))
@@ -103,6 +104,7 @@ class _Machine:
 
     def _begin(self, node: int, behind: Behind) -> Threads:
         """The threads that begin at a node where the looks behind are as given."""
+        self._count(1 + len(behind))
         key = node, behind
         if key not in self.begun:
             self.begun[key] = self._follow([(node, NONE)], behind)
@@ -110,6 +112,7 @@ class _Machine:
 
     def _step(self, threads: Threads, symbol: int, behind: Behind) -> Threads:
         """Moves threads over a character, to a place where the looks behind are as given."""
+        self._count(1 + len(behind))
         key = threads, symbol, behind
         if key not in self.stepped:
             self.stepped[key] = self._follow(self._read(threads, symbol, behind), behind)
@@ -138,8 +141,8 @@ class _Machine:
             if thread in met:
                 continue
             met.add(thread)
-            self._count(1)
             name, claims = thread
+            self._count(1 + len(claims))
             match node := self.program.nodes[name]:
                 case Fork():
                     waiting.extend((way, claims) for way in node.ways)

@@ -12,6 +12,8 @@ from textdiff.text.minimal import Final, Table, smallest
 
 MAX_STATES = 10_000
 """Of an automaton: more could not be joined with a vocabulary in time."""
+MAX_CELLS = 1 << 24
+"""Of its table: 64 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +65,8 @@ class Language:
         Raises:
             DataError: that takes more than `MAX_STATES` states.
         """
-        symbols, left, right = joint(self.symbols, other.symbols)
-        states, targets = _reachable_pairs(self.table[:, left].astype(np.int64), other.table[:, right])
+        symbols, *columns = joint(self.symbols, other.symbols)
+        states, targets = _reachable_pairs((self.table, columns[0]), (other.table, columns[1]))
         order = np.argsort(states)
         table = order[np.searchsorted(states, targets, sorter=order).clip(max=len(states) - 1)]
         size = len(other.table)
@@ -76,24 +78,27 @@ class Language:
         return ~(~self & ~other)
 
 
-def _reachable_pairs(left: IntArray, right: Table) -> tuple[IntArray, IntArray]:
+def _reachable_pairs(left: tuple[Table, IntArray], right: tuple[Table, IntArray]) -> tuple[IntArray, IntArray]:
     """Walks through two tables at once from their starts.
+
+    Args:
+        left, right: a table, and its column for each symbol.
 
     Returns:
         the pairs of states met, each as one number, [P]; and where each symbol leads from them, -1 for nowhere, [P, A].
     """
-    size = len(right)
-    met = np.zeros(len(left) * size, np.bool_)
+    size, symbols = len(right[0]), len(right[1])
+    met = np.zeros(len(left[0]) * size, np.bool_)
     met[0] = True
     count, pairs, targets = 1, [np.zeros(1, np.int64)], []
     while len(pairs[-1]):
-        a, b = left[pairs[-1] // size], right[pairs[-1] % size]
-        targets.append(np.where((a < 0) | (b < 0), -1, a * size + b))
+        a, b = left[0][pairs[-1] // size][:, left[1]], right[0][pairs[-1] % size][:, right[1]]
+        targets.append(np.where((a < 0) | (b < 0), -1, a.astype(np.int64) * size + b))
         new = np.unique(targets[-1])
         new = new[(new >= 0) & ~met[new]]
         met[new] = True
         pairs.append(new)
         count += len(new)
-        if count > MAX_STATES:
+        if count > MAX_STATES or count * symbols > MAX_CELLS:
             raise DataError("what is asked for takes too large an automaton: ask for less at once")
     return np.concatenate(pairs), np.concatenate(targets)

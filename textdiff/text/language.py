@@ -37,12 +37,12 @@ def anything(codes: Collection[int] = ()) -> Language:
 
 def words(low: int, high: int) -> Language:
     """So many words, with one space between them and no other white space."""
-    return _named(rf"{_WORD}+(?: {_WORD}+){_times(low, high)}", f"a length of {_range(low, high)} words")
+    return language_of_pattern(rf"{_WORD}+(?: {_WORD}+){_times(low, high)}", f"a length of {_range(low, high)} words")
 
 
 def characters(low: int, high: int) -> Language:
     """So many characters (code points) on one line, without tabs."""
-    return _named(rf"{_ON_A_LINE}{{{low},{high}}}", f"a length of {_range(low, high)} characters")
+    return language_of_pattern(rf"{_ON_A_LINE}{{{low},{high}}}", f"a length of {_range(low, high)} characters")
 
 
 def sentences(low: int, high: int) -> Language:
@@ -55,13 +55,13 @@ def sentences(low: int, high: int) -> Language:
     sentence = rf"(?:(?!{_WORD}*{end}){_WORD}+ )*{_WORD}*{_ENDING}"
     blank = rf"(?:.*{_ENDING} )?\W*{end}"
     pattern = rf"(?!{blank}){sentence}(?: {sentence}){_times(low, high)}"
-    return _named(pattern, f"a length of {_range(low, high)} sentences")
+    return language_of_pattern(pattern, f"a length of {_range(low, high)} sentences")
 
 
 def choices(texts: Sequence[str], ignore_case: bool = False) -> Language:
     """One of these texts."""
     flag = "i" if ignore_case else ""
-    return _named(rf"(?{flag}:{'|'.join(map(re.escape, texts))})", f"a list of {len(texts)} choices")
+    return language_of_pattern(rf"(?{flag}:{'|'.join(map(re.escape, texts))})", f"a list of {len(texts)} choices")
 
 
 def containing(word: str, joined_left: bool = False, joined_right: bool = False) -> Language:
@@ -126,11 +126,7 @@ def _containing(any_of: Sequence[str], joined_left: bool, joined_right: bool) ->
     before = r"(?<=\W)" if joined_left else r"(?<!\w)"
     after = r"(?=\W)" if joined_right else r"(?!\w)"
     pattern = rf"(?s:.)*{before}(?i:{'|'.join(map(re.escape, any_of))}){after}(?s:.)*"
-    return _named(pattern, f"the list of words {', '.join(any_of)[:60]!r}")
-
-
-def _named(pattern: str, name: str) -> Language:
-    return language_of_pattern(pattern, name)
+    return language_of_pattern(pattern, f"the list of words {', '.join(any_of)[:60]!r}")
 
 
 def _times(low: int, high: int) -> str:

@@ -55,7 +55,7 @@ class Located:
     def words(self) -> list[Word]:
         """The words in their order. Between two of them there is nothing but whitespace."""
         words: list[Word] = []
-        for start, stop in _units(self.data):
+        for start, stop in units_of(self.data):
             first, last = bisect_left(self.ends, start + 1), bisect_left(self.ends, stop) + 1
             while last < len(self.ids) and self.ends[last] == self.ends[last - 1]:
                 last += 1
@@ -86,8 +86,8 @@ def locate(text: str, tokenizer: Tokenizer, start: bool = True) -> Located:
     return Located(data, ids, [*ends[:-1], len(data)] if ends else [])
 
 
-def _units(data: bytes) -> Iterator[tuple[int, int]]:
-    """The bytes of each word and each run of punctuation."""
+def units_of(data: bytes) -> Iterator[tuple[int, int]]:
+    """The bytes of each word and each run of punctuation in a text in UTF-8, whatever its tokens are."""
     text = data.decode()
     at = start = 0
     for unit in _UNIT.finditer(text):

@@ -84,7 +84,7 @@ PRESETS = {
 HELP = r"""Mask tokens:
   [MASK], bert   [MASK…], which alone can say what the gap asks for
   roberta        <mask>
-  t5             <extra_id_0>, <extra_id_1>, …: each once, the number is a name
+  t5             <extra_id_0>, <extra_id_1>, … each once; the number is a name
   underscores    three or more that touch no letter and no digit: ____
   fill           <FILL>, [FILL], {{FILL}} or {{ FILL }}; or, instead of FILL,
                  BLANK, FILL_HERE, FILL_IN, FILL_ME or INFILL, or lower case

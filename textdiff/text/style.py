@@ -40,7 +40,8 @@ def style_of(around: str, lower_case: bool) -> Style:
     single = "‘’’" if "’" in around else "'''" if "'" in around else ("‘’’" if curly else "'''" if double else "")
     dashes = "".join(dash for dash in "-—" if around.count(f" {dash} ") > len(_JOINED[dash].findall(around)))
     letters = sum(c.isalpha() for c in around)
-    return Style(double, single, dashes, capitals=lower_case and (letters < 20 or around != around.lower()))
+    nested = _OPENING_SINGLE.search(around) is not None or "‘" in around
+    return Style(double, single, nested, dashes, capitals=lower_case and (letters < 20 or around != around.lower()))
 
 
 def state_at(left: str, right: str) -> State:

@@ -1,4 +1,4 @@
-"""Transition tables of automata as arrays: equal rows, and the smallest table that does the same."""
+"""Transition tables of automata as arrays: which rows and which states do the same, which lead to an end."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ def number_rows(rows: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
     Returns:
         the number of each row, [N]; and where each number stands first, [K].
     """
-    # equality is looked at below: random weights only make it unlikely that different rows meet
-    weights = np.random.default_rng(0).integers(1 << 63, size=rows.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    hashes = rows.astype(np.uint64) @ weights
+    hashes = rows.astype(np.uint64) @ _weights(rows.shape[1])
     _, firsts, numbers = np.unique(hashes, return_index=True, return_inverse=True)
-    if not np.array_equal(rows, rows[firsts[numbers]]):
+    if not np.array_equal(rows, rows[firsts[numbers]]):  # different rows met in one hash: as good as never
         _, firsts, numbers = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(firsts))
     return rank[numbers.reshape(-1)], np.sort(firsts)
 
 
+def _weights(count: int) -> NDArray[np.uint64]:
+    return np.random.default_rng(0).integers(1 << 63, size=count, dtype=np.uint64) | np.uint64(1)
+
+
 def edges(table: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
     """The pairs (source, target) of states of a table [S, C] of next states, -1 for none; sorted by source."""
-    codes = np.arange(len(table))[:, None] * len(table) + table
-    pairs = np.unique(codes[table >= 0])
+    pairs = np.sort((np.arange(len(table))[:, None] * len(table) + table)[table >= 0])
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
     return pairs // len(table), pairs % len(table)
 
 

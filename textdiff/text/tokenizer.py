@@ -141,7 +141,7 @@ class Tokenizer:
     @cached_property
     def pieces(self) -> list[bytes]:
         """The exact bytes of every id; b"" for special ids and the filler."""
-        model, added = self._spec["model"], {t["id"]: t["content"] for t in self._spec["added_tokens"]}
+        added = {t["id"]: t["content"] for t in self._spec["added_tokens"]}
         parts = components(self._spec.get("decoder")) + components(self._spec.get("pre_tokenizer"))
         spaced = any(part["type"] == "Metaspace" or part.get("content") == " " for part in parts)
         blank = {*self.vocabulary.special_ids, self.vocabulary.filler_id}

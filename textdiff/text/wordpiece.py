@@ -93,12 +93,14 @@ class Style(NamedTuple):
     Attributes:
         double: its opening and closing double quote; "" where it has none: they stay as the model writes them.
         single: the same for single quotes, and its apostrophe.
+        nested: whether it has quotations in single quotes, so that it matters whether one is open.
         dashes: those of "-" and "—" that have spaces on both sides.
         capitals: whether sentences need a capital that the model cannot write.
     """
 
     double: str = ""
     single: str = ""
+    nested: bool = True
     dashes: str = ""
     capitals: bool = False
 
@@ -206,7 +208,7 @@ def _single(state: State, piece: Piece, style: Style) -> Step:
         opens = state.given or not within
     if opens:
         written = style.single[0] if style.single and piece.text != "’" else style.single[2:] or piece.text
-        after = state._replace(last=_opened(state), given=False, single=True, spoken=False)
+        after = state._replace(last=_opened(state), given=False, single=style.nested, spoken=False)
         return Step(Write(_spaced(state), written), after)
     written = style.single[2:] or piece.text
     if state.last in _WORDS:

@@ -5,7 +5,7 @@ from textdiff.evaluation.infilling.given import given_cases, holds_cases
 from textdiff.evaluation.infilling.running import Contrast, InfillReport, Row, evaluate_infilling
 from textdiff.evaluation.infilling.scoring import FilledGap
 from textdiff.evaluation.infilling.sets import CaseSet, case_sets
-from textdiff.evaluation.infilling.ways import BASELINES, LENGTHS, Answer, Way, joint_way
+from textdiff.evaluation.infilling.ways import BASELINES, LENGTHS, Answer, Way, joint_way, way_of
 
 __all__ = [
     "BASELINES",
@@ -27,4 +27,5 @@ __all__ = [
     "holds_cases",
     "joint_way",
     "make_cases",
+    "way_of",
 ]

@@ -93,13 +93,12 @@ def make_cases(
     cases: list[GapCase] = []
     for index in range(count):
         chance = random.Random(f"{seed}/{kind}/{index}")
+        size = words[0] + index % (words[1] - words[0] + 1)
         for _ in range(_ATTEMPTS):
             place = chance.randrange(ends[-1])
             number = bisect_right(ends, place)
             text = texts[number]
-            spans = _spans(
-                text, place - ends[number] + len(text), kind, words[0] + index % (words[1] - words[0] + 1), chance
-            )
+            spans = _spans(text, place - ends[number] + len(text), kind, size, chance)
             case = _case(text, spans, kind, context) if spans and not _meet(spans, used[number]) else None
             if case is not None:
                 used[number] += spans

@@ -18,7 +18,8 @@ The protocol, so that others can repeat it:
    run of so many words that is the most frequent in all given text.
 4. **Figures**, over gaps; standard errors by the jackknife over documents. `exact_match`: the text is one of the
    references, character by character. `token_accuracy`: tokens of the text, tokenised anew, that stand where the true text
-   has them, at true length only. `bleu`, `chrf`: sacrebleu's, over all fills as one corpus, with its signature.
+   has them, at true length only. `bleu`, `chrf`: sacrebleu's, over all fills as one corpus, with its signature; BLEU counts
+   n-grams no longer than the longest reference.
    `words_error`, `tokens_error`: mean absolute difference in length to the nearest reference, and `…_bias`, its mean with
    sign. `bits_per_byte`: the infilling NELBO of the true text under the law that a method draws from, given the number of
    tokens, over the bytes of the true text (see `manner_nats`); noise is the same for all methods. `fill_nelbo`: that of

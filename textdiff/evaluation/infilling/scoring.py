@@ -110,6 +110,10 @@ class Measure:
     n: int
     signature: str = ""
 
+    def signed(self, sign: str) -> str:
+        """The whole signature."""
+        return f"{sign}|{self.signature}" if self.signature else sign
+
 
 def measures(gaps: Sequence[FilledGap], length: str) -> list[Measure]:
     """All figures that these gaps have, given what the method was told about `length`."""
@@ -178,8 +182,7 @@ def scores(gaps: Sequence[FilledGap], way: Way, sign: str) -> list[Score]:
     found = []
     for measure in measures(gaps, way.length):
         value, error = jackknife(by_case(measure.parts, gaps), measure.figure)
-        signed = f"{sign}|{measure.signature}" if measure.signature else sign
-        found.append(Score(measure.name, value, measure.unit, measure.n, error, signed))
+        found.append(Score(measure.name, value, measure.unit, measure.n, error, measure.signed(sign)))
     return found
 
 
@@ -192,7 +195,7 @@ def differences(
     for one in measures(first, ways[0].length):
         if one.name in names and one.name in others:
             value, error = _difference(one, others[one.name], first)
-            found.append(Score(one.name, value, one.unit, one.n, error, sign))
+            found.append(Score(one.name, value, one.unit, one.n, error, one.signed(sign)))
     return found
 
 

@@ -87,7 +87,8 @@ def _cut(
     while True:
         cases = make_cases(texts, kind, count, seed, shown, words)
         if _fit(cases, infiller):
-            return CaseSet(tuple(cases), {"gaps": kind, "shown": shown, "case_seed": seed})
+            size = {"words": f"{words[0]}-{words[1]}"} if kind == "words" else {}
+            return CaseSet(tuple(cases), {"gaps": kind, **size, "shown": shown, "case_seed": seed})
         if shown <= _LEAST:
             raise DataError(f"the model's context of {infiller.context_length} tokens is too short for such cases")
         shown //= 2

@@ -70,6 +70,24 @@ def joint_way(length: str) -> Way:
     return Way("joint", length)
 
 
+def way_of(text: str) -> Way:
+    """A way by its name, such as "masks_in_turn/true".
+
+    Raises:
+        UsageError: there is no such way.
+    """
+    method, _, length = text.partition("/")
+    methods = [*(manner.name for manner in MANNERS), "most_frequent"]
+    if method not in methods:
+        raise UsageError(f"no method is named {method!r}.{nearest(method, methods)} Known: {', '.join(methods)}")
+    if method == "joint":
+        return joint_way(length)
+    known = "words or a number" if method == "most_frequent" else "true or words"
+    if length != "words" and not (length.isdecimal() if method == "most_frequent" else length == "true"):
+        raise UsageError(f"{method} takes the length {known}, got {length!r}")
+    return Way(method, length)
+
+
 def infill_takes(option: str) -> bool:
     """Whether `Infiller.infill` has this option."""
     return option in inspect.signature(Infiller.infill).parameters
