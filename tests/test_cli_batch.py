@@ -73,7 +73,8 @@ def test_only_what_changed_is_done_again(desk: Path, model: Path, stub: StubInfi
     assert run(*words).code == 0
     assert read_all(desk / "filled") == expected(LETTERS)
     before = {path: path.stat().st_mtime_ns for path in (desk / "filled").rglob("*")}
-    again = run(*words)
+    again = run(*words, "--json")
+    assert again.out == b""
     assert summary(again) == "textdiff: 0 documents filled (0 gaps), 5 done before"
     assert before == {path: path.stat().st_mtime_ns for path in (desk / "filled").rglob("*")}
     assert len(stub.filled) == 3

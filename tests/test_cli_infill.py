@@ -339,8 +339,7 @@ class Recorder:
         return stub_result(documents, self.texts, **self.facts)
 
     def run(self, *words: object, document: bytes = LETTER, terminal: bool = False) -> Ended:
-        signature = patch.object(textdiff.Infiller, "infill", Recorder.infill)
-        with signature, patch("textdiff.cli.infill.load_infiller", lambda name: self):
+        with patch("textdiff.cli.infill.load_infiller", lambda name: self):
             return run("infill", "-", *words, stdin=document, terminal=terminal)
 
 
@@ -372,12 +371,12 @@ class Other:
     """An alternative."""
 
     text: str
-    score: float | None
+    score: float
     confidence: float
 
 
 def test_alternatives_are_a_table_beside_the_best_document() -> None:
-    others = (Other("home", -1.234, 0.5), Other("in\nbed\x1b", -10.0, 0.25), Other("", None, 0.125))
+    others = (Other("home", -1.234, 0.5), Other("in\nbed\x1b", -10.0, 0.25), Other("", -11.0, 0.125))
     model = Recorder("home", "home", "home", alternatives=others)
     ended = model.run("-n", 3)
     assert ended.out == LETTER.replace(b"[MASK: 2 words]", b"home").replace(b"[MASK#day: 1 word]", b"home").replace(
@@ -388,7 +387,7 @@ def test_alternatives_are_a_table_beside_the_best_document() -> None:
         "gap         score   confidence  text",
         "1        1  -1.23   0.50        home",
         "         2  -10.00  0.25        in␊bed␛",
-        "         3          0.12",
+        "         3  -11.00  0.12",
         "2 (day)  1  -1.23   0.50        home",
     ]
     assert len(table) == 1 + 9

@@ -51,6 +51,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     garden = (ROOT / "data" / "corpus" / "garden.txt").read_text(encoding="utf8")
     (folder / "letter.md").write_bytes(letter)
     (folder / "notes.txt").write_text("Buy ____ and ____ for the garden.\n", encoding="utf8")
+    (folder / "data").symlink_to(ROOT / "data")
+    (folder / "letter.txt").write_text(garden[:400], encoding="utf8")
+    (folder / "letters").mkdir()
+    (folder / "letters" / "one.md").write_text("My dear [MASK: 1 word],\n", encoding="utf8")
+    (folder / "letters" / "two.md").write_text("Yours [MASK: truly|ever],\n", encoding="utf8")
+    (folder / "data.jsonl").write_text('{"id": 1, "text": "The [MASK: 1 word] is here."}\n', encoding="utf8")
     (folder / "my").mkdir()
     (folder / "my" / "one.txt").write_text(garden[:3000], encoding="utf8")
     (folder / "my" / "two.txt").write_text(garden[3000:6000], encoding="utf8")
@@ -81,8 +87,13 @@ def test_command(
 
 
 def run(command: str) -> int:
-    words = [*shlex.split(command)[1:], *FASTER.get(command, [])]
-    expanded = [item for word in words for item in (map(str, sorted(Path().glob(word))) if "*" in word else [word])]
+    # a shell expands what is not in quotes; shlex without posix leaves the quotes on
+    words = [*shlex.split(command, posix=False)[1:], *FASTER.get(command, [])]
+    expanded = [
+        item
+        for word in words
+        for item in (map(str, sorted(Path().glob(word))) if "*" in word and "'" not in word else [word.strip("'\"")])
+    ]
     return main(expanded)
 
 

@@ -22,7 +22,6 @@ from textdiff.files import read_bytes, require_writable
 
 if TYPE_CHECKING:
     from textdiff.infiller import Infiller, InfillResult
-    from textdiff.infiller.infiller import Fillable
     from textdiff.text.document import Document
 
 T = TypeVar("T")
@@ -59,8 +58,7 @@ class Job:
             return []
         watch = meter.working(size, sum(len(document.gaps) for document in documents))
         try:
-            asked: list[Fillable] = [*documents]
-            return [*self.load().infill(asked, **self.options, **({"on_progress": watch} if watch else {}))]
+            return [*self.load().infill([*documents], **self.options, **({"on_progress": watch} if watch else {}))]
         except DataError as error:
             if len(documents) == 1:
                 return [error]

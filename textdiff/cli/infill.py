@@ -149,8 +149,8 @@ def infill(
         min_confidence=min_confidence,
         must=must or (),
         forbid=forbid or (),
+        score=as_json or trace is not None,
     )
-    options["score"] = as_json or trace is not None  # it costs network calls, and nobody else sees it
     if request.is_many:
         fill_many(request, options, model, lambda: load_infiller(model))
     elif ranks_here().is_first:

@@ -56,22 +56,26 @@ def infill_options(
     min_confidence: float | None,
     must: Sequence[str],
     forbid: Sequence[str],
+    score: bool,
 ) -> dict[str, Any]:
     """What `Infiller.infill` is given besides documents.
+
+    Args:
+        score: whether scores will be shown.
 
     Raises:
         UsageError: an option is not what it should be.
     """
-    defaults = {"length": "auto", "n": 1, "min_confidence": None, "must": (), "forbid": ()}
-    asked = {
+    return sampling | {
+        "seed": seed,
+        "room": room,
         "length": _length(length),
         "n": n,
         "min_confidence": min_confidence,
         "must": _words("--must", must),
         "forbid": _words("--forbid", forbid),
+        "score": score,
     }
-    new = {name: value for name, value in asked.items() if value != defaults[name]}
-    return sampling | {"seed": seed, "room": room} | new
 
 
 def _length(text: str) -> str | int | tuple[int, int]:
@@ -91,4 +95,3 @@ def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
     if not all(words):
         raise UsageError(f"{option} wants words with commas between them, got {','.join(given)!r}")
     return words
-

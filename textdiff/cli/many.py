@@ -56,7 +56,8 @@ def fill_many(request: Request, options: dict[str, Any], model: str, load: Calla
 
 def _key_of(request: Request, options: dict[str, Any], model: str) -> str:
     """Stands for everything but its source that a filled document depends on."""
-    facts = [__version__, fingerprint(model), request.mask_token, request.field, options]
+    texts = {name: value for name, value in options.items() if name != "score"}
+    facts = [__version__, fingerprint(model), request.mask_token, request.field, texts]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from textdiff.cli.tables import aligned
 from textdiff.cli.visible import painted, visible
 
 if TYPE_CHECKING:
-    from textdiff.infiller import GapFill, InfillResult
+    from textdiff.infiller import InfillResult
     from textdiff.text.document import Document
 
 SCHEMA = "textdiff.infill/1"
@@ -38,24 +37,19 @@ def failure(error: Exception, **place: object) -> dict[str, Any]:
     return {"schema": SCHEMA, **place, "error": str(error)}
 
 
-def is_open(gap: GapFill) -> bool:
-    """Whether a gap was left as it was, its best text being too uncertain."""
-    return bool(getattr(gap, "open", False))
-
-
 def texts_of(result: InfillResult) -> list[str | None]:
     """What stands in the gaps now; None in those that are open."""
-    return [None if is_open(gap) else gap.text for gap in result.gaps]
+    return [None if gap.open else gap.text for gap in result.gaps]
 
 
 def tell_open(result: InfillResult, document: Document, name: str) -> int:
     """Names the gaps that were left open on stderr; returns how many there are."""
-    opened = [gap for gap in result.gaps if is_open(gap)]
+    opened = [gap for gap in result.gaps if gap.open]
     for gap in opened:
         markup = document.gaps[gap.index].markup
         say(
             f"textdiff: {name}: gap {gap.index + 1}, {markup:.80}, is left open: "
-            f"its best text has a confidence of {_number(getattr(gap, 'confidence', None))}"
+            f"its best text has a confidence of {gap.confidence:.2f}"
         )
     return len(opened)
 
@@ -65,20 +59,12 @@ def tell_alternatives(result: InfillResult) -> None:
     rows = [["gap", "", "score", "confidence", "text"]]
     for gap in result.gaps:
         label = f"{gap.index + 1}" + (f" ({gap.name})" if gap.name else "")
-        for rank, other in enumerate(_alternatives(gap), 1):
-            numbers = [_number(other.score), _number(other.confidence)]
+        for rank, other in enumerate(gap.alternatives, 1):
+            numbers = [f"{other.score:.2f}", f"{other.confidence:.2f}"]
             rows.append([visible(label), str(rank), *numbers, visible(other.text).replace("\r", "").replace("\n", "␊")])
             label = ""
     if len(rows) > 1:
         show(aligned(rows).rstrip("\n"))
-
-
-def _alternatives(gap: GapFill) -> Sequence[Any]:
-    return getattr(gap, "alternatives", ())
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
 
 
 def print_diff(document: Document, result: InfillResult, name: str) -> None:

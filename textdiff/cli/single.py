@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from textdiff.cli.documents import read_input
 from textdiff.cli.meter import Meter
 from textdiff.cli.output import is_terminal, put, put_json, shows_colours
-from textdiff.cli.report import is_open, print_diff, report, tell_alternatives, tell_open
+from textdiff.cli.report import print_diff, report, tell_alternatives, tell_open
 from textdiff.cli.request import Request
 from textdiff.cli.sources import STDIN
 from textdiff.cli.visible import painted_spans
@@ -92,7 +92,7 @@ def _watched(
 def _print_document(result: InfillResult) -> None:
     data = result.document.encode()
     if is_terminal(sys.stdout):
-        spans = [(gap.start_byte, gap.end_byte) for gap in result.gaps if not is_open(gap)]
+        spans = [(gap.start_byte, gap.end_byte) for gap in result.gaps if not gap.open]
         shown = painted_spans(data, spans, shows_colours(sys.stdout))
         put(shown if shown.endswith("\n") else shown + "\n")
     else:

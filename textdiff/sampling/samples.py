@@ -13,7 +13,8 @@ class Samples:
 
     Attributes:
         ids: Long [B, L]; frozen positions and padding as they came.
-        log_p: float64 [B, L], the log-probability of each written token when it settled, before warps; 0 elsewhere.
+        log_p: float64 [B, L], the log-probability of each written token when it settled, under the constraint and before
+            warps; 0 elsewhere.
         nfe: Long [B], network calls for each row.
         steps: the number of steps that the longest row took.
     """

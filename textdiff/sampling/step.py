@@ -14,7 +14,10 @@ from textdiff.sampling.joint import Joint
 
 
 class Stream(IntEnum):
-    """What a step's random numbers are for. Each use has its own independent stream."""
+    """What a step's random numbers are for. Each use has its own independent stream.
+
+    A joint draw takes two: the path of its classes, then the member of each class.
+    """
 
     TIME = 1
     ACCEPT = 2

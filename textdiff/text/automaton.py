@@ -15,10 +15,11 @@ from torch import Tensor
 
 from textdiff.errors import DataError
 from textdiff.text.dfa import Language
+from textdiff.text.joining import Write
 from textdiff.text.outcomes import MAX_CELLS, TOO_LARGE, Outcomes, States, Texts, after_space
 from textdiff.text.spelling import Spelling
 from textdiff.text.tables import IntArray, edges, ending, number_rows, refine
-from textdiff.text.wordpiece import Case, Write
+from textdiff.text.wordpiece import Case
 
 _KEPT = 64
 _CELLS = 1 << 20  # of a table that are made at once

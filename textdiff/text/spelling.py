@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from textdiff.text.joining import Last, State, Style, Write, step
 from textdiff.text.style import HOLE, capitals_of, state_at, style_of
-from textdiff.text.wordpiece import Case, Last, Role, State, Style, Write, describe, step
+from textdiff.text.wordpiece import Case, Role, describe
 
 if TYPE_CHECKING:
     from textdiff.text.tokenizer import Tokenizer
@@ -26,6 +27,7 @@ __all__ = ["HOLE", "Move", "Spelling", "spelling_of"]
 IntArray = NDArray[np.int64]
 _WINDOW = 8000  # characters on each side of a gap that tell how its document writes
 _STATES = 1 << 20
+_WORDS = 100_000
 _Casing = tuple[tuple[int, int], ...]
 """(id, kind), sorted."""
 
@@ -168,6 +170,7 @@ class WordPieceSpelling(Spelling):
         self._pieces = list(dict.fromkeys([*pieces, *sorted(written, key=repr)]))
         self._kind_of = {piece: kind for kind, piece in enumerate(self._pieces)}
         self._usual = np.array([self._kind_of[piece] for piece in pieces])
+        self._nothing = next(iter(tokenizer.vocabulary.special_ids), 0)
         self._letters = [
             entry.removeprefix(tokenizer.prefix) if piece.role is Role.CONTINUATION else entry
             for entry, piece in zip(entries, pieces, strict=True)
@@ -177,6 +180,7 @@ class WordPieceSpelling(Spelling):
         self._steps: dict[int, list[Move]] = {}
         self._casings: list[_Casing] = [()]
         self._casing_number: dict[_Casing, int] = {(): 0}
+        self._first_id: dict[str, int] = {}
         self._recent_kinds = lru_cache(maxsize=16)(self._make_kinds)
         self._recent_moves = lru_cache(maxsize=4096)(self._make_moves)
         self.plain = self._number(Style(), State(Last.WORD))
@@ -193,15 +197,21 @@ class WordPieceSpelling(Spelling):
     def _casing(self, around: str) -> _Casing:
         """The words that this document writes in another case than usual."""
 
-        def first_ids(words: list[str]) -> list[int]:
-            return [ids[0] for ids in self._tokenizer.encode_many(words)]
-
         casing = []
-        for i, case in capitals_of(around, first_ids).items():
-            kind = self._kind_of.get(self._pieces[self._usual[i]]._replace(case=case), self._usual[i])
-            if kind != self._usual[i]:
-                casing.append((i, int(kind)))
+        for i, case in capitals_of(around, self._first_ids).items():
+            piece = self._pieces[self._usual[i]]
+            if piece.role is Role.WORD and piece.case != case:
+                casing.append((i, self._kind_of[piece._replace(case=case)]))
         return tuple(sorted(casing))
+
+    def _first_ids(self, words: list[str]) -> list[int]:
+        """The first token of each word."""
+        if len(self._first_id) > _WORDS:
+            self._first_id.clear()
+        new = [word for word in words if word not in self._first_id]
+        for word, ids in zip(new, self._tokenizer.encode_many(new), strict=True):
+            self._first_id[word] = ids[0] if ids else self._nothing
+        return [self._first_id[word] for word in words]
 
     def kinds(self, state: int) -> IntArray:
         return self._recent_kinds(state // _STATES)

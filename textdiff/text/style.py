@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from textdiff.text.wordpiece import Case, Last, State, Style, describe, step
+from textdiff.text.joining import Last, State, Style, step
+from textdiff.text.wordpiece import Case, describe
 
 HOLE = "\ufffc"
 """Stands for a gap in a text that is read here: nobody knows its text, but it is taken to be words."""
@@ -39,9 +40,8 @@ def style_of(around: str, lower_case: bool) -> Style:
     double = ("„“" if low else "“”") if curly else '""' if '"' in around else ""
     single = "‘’’" if "’" in around else "'''" if "'" in around else ("‘’’" if curly else "'''" if double else "")
     dashes = "".join(dash for dash in "-—" if around.count(f" {dash} ") > len(_JOINED[dash].findall(around)))
-    letters = sum(c.isalpha() for c in around)
     nested = _OPENING_SINGLE.search(around) is not None or "‘" in around
-    return Style(double, single, nested, dashes, capitals=lower_case and (letters < 20 or around != around.lower()))
+    return Style(double, single, nested, dashes, capitals=lower_case and (len(around) < 40 or around != around.lower()))
 
 
 def state_at(left: str, right: str) -> State:
@@ -89,10 +89,10 @@ def capitals_of(around: str, first_ids: Callable[[list[str]], Iterable[int]]) ->
         around: what stands around a place.
         first_ids: the first token of each of several words.
     """
-    counts = Counter(_INNER_WORD.findall(around)) + Counter(w for w in _WORD.findall(around) if w == w.lower())
-    votes: dict[int, Counter[Case]] = {}
+    capital = Counter(word for word in _INNER_WORD.findall(around) if word != word.lower())
+    counts = capital + Counter(word for word in _WORD.findall(around) if word == word.lower())
+    votes: dict[int, list[int]] = {}
     for (word, count), first in zip(counts.items(), first_ids(list(counts)), strict=True):
-        upper = len(word) > 1 and word.isupper()
-        case = Case.SAME if word == word.lower() else Case.UPPER if upper else Case.CAPITAL
-        votes.setdefault(first, Counter())[case] += count
-    return {first: max(cases, key=lambda case: cases[case]) for first, cases in votes.items()}
+        case = Case.SAME if word not in capital else Case.UPPER if len(word) > 1 and word.isupper() else Case.CAPITAL
+        votes.setdefault(first, [0] * len(Case))[case] += count
+    return {first: Case(cases.index(max(cases))) for first, cases in votes.items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 from textdiff.errors import DataError
 from textdiff.text.pieces import Kind, components, kind_of, piece_bytes
 from textdiff.text.spelling import Spelling, spelling_of
-from textdiff.text.wordpiece import is_unused, joins_next
+from textdiff.text.wordpiece import is_unused
 from textdiff.vocabulary import Vocabulary
 
 PAD, MASK, END, FILLER, UNKNOWN = "[PAD]", "[MASK]", "[END]", "[FILL]", "[UNK]"
@@ -172,11 +172,6 @@ class Tokenizer:
         if self.kind != "wordpiece":
             return self.starts_with_space
         return torch.tensor([not (self.prefix and entry.startswith(self.prefix)) for entry in self.entries])
-
-    @cached_property
-    def joins_next(self) -> Tensor:
-        """Bool [V]: the piece may take the space away from the piece after it (wordpiece punctuation)."""
-        return torch.tensor([self.kind == "wordpiece" and joins_next(entry) for entry in self.entries])
 
     @property
     def carries_spaces(self) -> bool:

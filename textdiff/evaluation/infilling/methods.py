@@ -8,9 +8,8 @@ from typing import Any
 from textdiff.evaluation.infilling.baselines import fill_frequent, fill_in_turns
 from textdiff.evaluation.infilling.cases import GapCase
 from textdiff.evaluation.infilling.rows import MANNERS, gap_ids
-from textdiff.evaluation.infilling.ways import Answer, Way, infill_takes
+from textdiff.evaluation.infilling.ways import Answer, Way
 from textdiff.infiller import Infiller
-from textdiff.infiller.infiller import Fillable
 from textdiff.text.document import GapLength
 from textdiff.text.tokenizers import Tokenizer
 
@@ -44,16 +43,14 @@ def _fill_jointly(
     on_cases: Progress,
 ) -> list[Answer]:
     """Documents in batches; each batch has a seed of its own, so that their chances are not all the same."""
-    asked: dict[str, Any] = {"length": length} if length in ("model", "search") else {}
-    if infill_takes("score"):
-        asked["score"] = False  # of no use here, and it costs network calls
+    # scores are of no use here, and cost network calls
+    asked = {"score": False, "length": length if length in ("model", "search") else "auto", **options}
     answers: list[Answer] = []
     for number, start in enumerate(range(0, len(cases), BATCH)):
-        documents: list[Fillable] = []
-        for case in cases[start : start + BATCH]:
-            documents.append(case.document(asked_lengths(case, length, infiller.tokenizer)))
-        for result in infiller.infill(documents, seed=seed + number, **(asked | dict(options))):
-            confidences = tuple(getattr(gap, "confidence", None) for gap in result.gaps)
+        some = cases[start : start + BATCH]
+        documents = [case.document(asked_lengths(case, length, infiller.tokenizer)) for case in some]
+        for result in infiller.infill(documents, seed=seed + number, **asked):
+            confidences = tuple(gap.confidence for gap in result.gaps)
             answers.append(Answer(tuple(gap.text for gap in result.gaps), confidences, result.stats.nfe))
         on_cases(len(answers))
     return answers

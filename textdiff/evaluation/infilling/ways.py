@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 
 from textdiff.errors import UsageError, nearest
 from textdiff.evaluation.infilling.rows import MANNERS
-from textdiff.infiller import Infiller
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,6 @@ def joint_way(length: str) -> Way:
             f"a length must be a number of tokens or one of {', '.join(LENGTHS)}, got {length!r}."
             f"{nearest(length, LENGTHS)}"
         )
-    if length in ("model", "search") and not infill_takes("length"):
-        raise UsageError(f"this version's infiller cannot be asked for the length {length!r}; use auto")
     return Way("joint", length)
 
 
@@ -86,8 +82,3 @@ def way_of(text: str) -> Way:
     if length != "words" and not (length.isdecimal() if method == "most_frequent" else length == "true"):
         raise UsageError(f"{method} takes the length {known}, got {length!r}")
     return Way(method, length)
-
-
-def infill_takes(option: str) -> bool:
-    """Whether `Infiller.infill` has this option."""
-    return option in inspect.signature(Infiller.infill).parameters

@@ -134,7 +134,9 @@ class AutomataJoint(Joint):
         return possible
 
     def stuck(self) -> Tensor:
-        stuck = [part.stuck()[~(part.paths.total > -torch.inf)] for part in self._parts]
+        alone = self._alone()
+        stuck = [alone[~(self.log_w[alone].amax(-1) > -torch.inf)]]
+        stuck += [part.stuck()[~(part.paths.total > -torch.inf)] for part in self._parts]
         return torch.cat(stuck).amin()
 
     def messages(self) -> Tensor:
