@@ -104,7 +104,9 @@ def test_without_a_fit_a_confidence_is_the_models_own_probability() -> None:
     assert Calibration().confidence(-1e9) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize(("slope", "intercept"), [(0.0, 0.0), (-1.0, 0.0), (math.inf, 0.0), (math.nan, 0.0), (1.0, math.nan)])
+@pytest.mark.parametrize(
+    ("slope", "intercept"), [(0.0, 0.0), (-1.0, 0.0), (math.inf, 0.0), (math.nan, 0.0), (1.0, math.nan)]
+)
 def test_what_is_no_line_is_refused(slope: float, intercept: float) -> None:
     with pytest.raises(ConfigError, match="slope must be above 0"):
         Calibration(slope, intercept)

@@ -103,7 +103,9 @@ def test_it_holds_where_lengths_are_searched() -> None:
     check(untrained(), 30, 25, seed=5, steps=2, length="search")
 
 
-@pytest.mark.parametrize(("process", "kind"), [("uniform", "byte_bpe"), ("hybrid", "byte_bpe"), ("absorbing", "characters")])
+@pytest.mark.parametrize(
+    ("process", "kind"), [("uniform", "byte_bpe"), ("hybrid", "byte_bpe"), ("absorbing", "characters")]
+)
 def test_it_holds_for_other_processes_and_tokenizers(process: str, kind: str) -> None:
     check(untrained(process, kind), 150, 40, seed=4, steps=3)
 
@@ -114,7 +116,11 @@ def test_the_judge_finds_what_is_wrong() -> None:
     for asked, right, wrong in [
         (Asked(GapLength(2, 3, "words")), ["a b", "a b c"], ["a", "a b c d", "a  b", " a b", "a\nb", ""]),
         (Asked(GapLength(3, 3, "chars")), ["abc", "日本a"], ["ab", "abcd", "a\nb", "a\tb", "a\x00b"]),
-        (Asked(GapLength(2, 2, "sentences")), ["A. B?", "a b! c (d.)"], ["A.", "A. b", "A. B. C.", "A.  B.", "A. .", "A.\nB."]),
+        (
+            Asked(GapLength(2, 2, "sentences")),
+            ["A. B?", "a b! c (d.)"],
+            ["A.", "A. b", "A. B. C.", "A.  B.", "A. .", "A.\nB."],
+        ),
         (Asked(choices=("yes", "né")), ["yes", "né"], ["Yes", "yes ", "n"]),
         (Asked(pattern=r"\d{2}"), ["12"], ["123", "1", "12\n"]),
         (Asked(must=("sea",)), ["sea", "the SEA."], ["seas", "a_sea", "overseas"]),
@@ -167,5 +173,5 @@ def test_words_for_every_gap_hold_besides_its_own() -> None:
     for result in untrained().infill(sources, must=["Sea"], forbid=["fire", "Mr"], steps=3, score=False):
         for gap in result.gaps:
             assert Asked(must=("sea",), forbid=("fire", "Mr")).fault(gap.text) is None
-    with pytest.raises(DataError, match="gap 1, .*sea"):
+    with pytest.raises(DataError, match=r"gap 1, .*sea"):
         untrained().infill("[MASK: sea|Sea]", forbid=["SEA"])

@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from test_constrained_gaps import untrained
 from tokenizers import Tokenizer as Backend
 from transformers import BertConfig, BertForMaskedLM
 from wild_gaps import Asked, wild_gap
@@ -24,8 +25,6 @@ from wild_gaps import Asked, wild_gap
 from textdiff.infiller import Infiller, InfillResult, load
 from textdiff.text.document import Document, escape
 from textdiff.text.gaps import GapLength
-
-from test_constrained_gaps import untrained
 
 HOSTILE = [
     "\r\n", "\ufeff", "\0", "😀", "👩‍👩‍👧", "é", "e\u0301", "日本", "\x1b[31m", "\u2028", "\u202e", "\t", "  ", "\n\n",

@@ -126,6 +126,11 @@ def patterns() -> st.SearchStrategy[str]:
 @example(pattern=r"(?:(?<=(?=..[^a]).)[^1]|a)*")
 @example(pattern=r"(?:(?!a(?<!éa)).)*")
 @example(pattern=r"(?m)(?:^\w$\n?)+")
+@example(pattern=r"(?i)(?-i:a)b|(?s-i:..b)")
+@example(pattern=r"(?a:\w)\w|(?a:é\b.)|\bé\b")
+@example(pattern=r"(?a)\w(?u:\w\b)")
+@example(pattern=r"(?=a).|(?i:(?=b)(?=a|b).).|(?=b)..")
+@example(pattern=r"a1|(?i:a)b|ba|(?i:b)1")
 def test_a_pattern_means_what_fullmatch_says(pattern: str) -> None:
     agree(matching(pattern), re.compile(pattern).fullmatch, SHORT)
 

@@ -91,7 +91,7 @@ def test_characters_keep_their_spaces(characters: Tokenizer) -> None:
 
 def test_i2_a_gap_larger_than_the_context_is_refused(own: Tokenizer) -> None:
     one("[MASK]", own, rooms=[62])
-    with pytest.raises(DataError, match="gap 2 needs 65 positions, but .* has room for 64"):
+    with pytest.raises(DataError, match=r"gap 2 needs 65 positions, but .* has room for 64"):
         one("a [MASK] b [MASK]", own, rooms=[1, 65])
 
 

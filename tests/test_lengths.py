@@ -179,7 +179,7 @@ def test_log_mass_is_the_probability_that_the_first_tokens_are_a_text(tokenizer:
 
 
 def peaked(tokenizer: Tokenizer, wanted: list[int]) -> SimpleNamespace:
-    """A model without fillers that is sure of its letters where the gaps have the lengths it wants, and biased to short ones."""
+    """A model without fillers: sure of its letters where the gaps have the lengths it wants, and biased to short ones."""
     a, b, c = tokenizer.encode("abc")
 
     def law(x_t: Tensor, canvas: Canvas) -> Tensor:

@@ -249,7 +249,7 @@ def test_spans_of_novels_come_back_exactly(real: Tokenizer, development_data: Ca
     """Of spans read by an uncased model 94 % come back as they were, case and all; 61 % if pieces are only joined."""
     novels = lzma.decompress((development_data("novels-pd") / "novels.valid.txt.xz").read_bytes()).decode()
     exact = 0
-    samples = spans(novels, 500, seed=0)
+    samples = spans(novels, 400, seed=0)
     for left, span, right in samples:
         exact += real.spelling.text(real.encode(span), real.spelling.start(left, right)) == span
     assert exact / len(samples) > 0.91

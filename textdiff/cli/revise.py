@@ -53,7 +53,7 @@ def revise(
         float | None, typer.Option("--below", metavar="P", help="Only words with a probability below P.")
     ] = None,
     margin: Annotated[
-        float | None, typer.Option("--margin", metavar="NATS", help="How much likelier an edit must make the text.")
+        float | None, typer.Option("--margin", metavar="NATS", help="How much doubt an edit must take away.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", help="Write the text there.")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace FILE, in one step.")] = False,
@@ -187,11 +187,11 @@ def _diff(result: ReviseResult, source: bytes, name: str) -> bytes:
 
 def _table(result: ReviseResult, source: bytes) -> str:
     places = Places(source)
-    rows = [["place", "word", "probability", "doubt", "instead", "gain"]]
+    rows = [["place", "word", "probability", "doubt", "instead", "doubt then"]]
     for place in result.places:
-        better = place.gain >= result.margin
         figures = [chance(place.log_likelihood), f"{place.suspicion:.1f}"]
-        instead = [cell(place.replacement), f"{place.gain:.1f} nats"] if better else ["-", "-"]
+        better = place.kept or (place.relief >= result.margin and place.gain > 0)
+        instead = [cell(place.replacement), f"{place.suspicion - place.relief:.1f}"] if better else ["-", "-"]
         rows.append([places.of(place.start_byte), cell(place.text), *figures, *instead])
     return aligned(rows)
 

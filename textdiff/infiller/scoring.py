@@ -34,9 +34,10 @@ class Scored:
         start_byte, end_byte: its bytes in the text.
         log_likelihood: log-probability given everything else, nats. Of a word: of its tokens one after the other, given how
             many there are. Of a line: the sum over its words. NaN if it has no figures.
-        suspicion: half of the log-probability that it has where nothing else is known, less `log_likelihood`: a rare word
-            is unlikely everywhere, and slips are found better so than by the likelihood alone. Of a line: that of its
-            worst word. NaN if it has no figures.
+        suspicion: how far `log_likelihood` is below half of the log-probability that the token has where nothing else is
+            known: what is rare is unlikely everywhere. Of a word: the sum over its k tokens, divided by the root of k, as
+            sums of k terms spread so much wider. Of a line: that of its worst word. Slips are found better by it than by
+            the likelihood alone. NaN if there are no figures.
         rank: the place of the token among all tokens by probability, from 1; else the worst of the parts; 0 if there is none.
         first_choice: the token that the model would write here, or with which it would begin the word; "" for a line.
         parts: the tokens of a word, the words of a line.
@@ -218,7 +219,7 @@ def _word(word: Word, tokens: Sequence[Scored], data: bytes) -> Scored:
     bare = Scored(data[word.start_byte : word.end_byte].decode(), word.start_byte, word.end_byte, parts=parts)
     if not all(part.known for part in parts):
         return bare
-    log_p, suspicion = sum(p.log_likelihood for p in parts), sum(p.suspicion for p in parts)
+    log_p, suspicion = sum(p.log_likelihood for p in parts), sum(p.suspicion for p in parts) / math.sqrt(len(parts))
     rank = max(part.rank for part in parts)
     return replace(bare, log_likelihood=log_p, suspicion=suspicion, rank=rank, first_choice=parts[0].first_choice)
 

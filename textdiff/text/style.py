@@ -41,7 +41,7 @@ def style_of(around: str, lower_case: bool) -> Style:
     single = "‘’’" if "’" in around else "'''" if "'" in around else ("‘’’" if curly else "'''" if double else "")
     dashes = "".join(dash for dash in "-—" if around.count(f" {dash} ") > len(_JOINED[dash].findall(around)))
     nested = _OPENING_SINGLE.search(around) is not None or "‘" in around
-    return Style(double, single, nested, dashes, capitals=lower_case and (len(around) < 40 or around != around.lower()))
+    return Style(double, single, nested, dashes, capitals=lower_case and (len(around) < 30 or around != around.lower()))
 
 
 def state_at(left: str, right: str) -> State:

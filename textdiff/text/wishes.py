@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from textdiff.errors import DataError
 from textdiff.text.automaton import TokenAutomaton, compile_automaton
 from textdiff.text.document import Document, Gap
-from textdiff.text.language import language_of
+from textdiff.text.language import Language, language_of
 from textdiff.text.style import HOLE
 from textdiff.text.tokenizer import Tokenizer
 
@@ -51,16 +50,26 @@ def wishes_of(
     Raises:
         DataError: nothing can be written that a gap asks for, or nothing that fits.
     """
-    surroundings = _surroundings(document)
+    surroundings, spelling = _surroundings(document), tokenizer.spelling
     wishes = []
     for gap in document.gaps:
         left, right = surroundings[gap.index]
+        wanted = _also(gap, must, forbid)
+        # Neighbours matter only where words are looked for, and gaps that ask for the same share an automaton.
+        sides = (left, right) if wanted.must or wanted.forbid else ("", "")
+        language = language_of(wanted, *sides)
         try:
-            wanted = replace(gap, must=gap.must + must, forbid=gap.forbid + forbid)
-            wishes.append(_wish(wanted, left, right, tokenizer, most, room, default))
+            wishes.append(_wish(wanted, language, spelling.start(left, right), tokenizer, most, room, default))
         except DataError as error:
             raise DataError(f"{gap.label}: {error}") from None
     return wishes
+
+
+def _also(gap: Gap, must: tuple[str, ...], forbid: tuple[str, ...]) -> Gap:
+    try:
+        return replace(gap, must=gap.must + must, forbid=gap.forbid + forbid)
+    except DataError as error:
+        raise DataError(f"{gap.label}: {error}") from None
 
 
 def _surroundings(document: Document) -> list[tuple[str, str]]:
@@ -91,11 +100,15 @@ _NEAR = 8_000
 
 
 def _wish(
-    gap: Gap, left: str, right: str, tokenizer: Tokenizer, most: int, room: int, default: tuple[int, int] | None
+    gap: Gap,
+    language: Language,
+    start: int,
+    tokenizer: Tokenizer,
+    most: int,
+    room: int,
+    default: tuple[int, int] | None,
 ) -> Wish:
-    spelling = tokenizer.spelling
-    start = spelling.start(left, right)
-    automaton = _automaton(gap, left, right, tokenizer, start)
+    automaton = compile_automaton(language, tokenizer.spelling, start)
     low, high = _bounds(gap, automaton, tokenizer, most, room, default)
     lengths = tuple(k for k in automaton.lengths(min(high, most)) if k >= low)
     if not lengths:
@@ -134,14 +147,3 @@ def _bounds(
 
 _SLACK = 2
 """Tokens beyond the fewest that are always considered."""
-
-
-def _automaton(gap: Gap, left: str, right: str, tokenizer: Tokenizer, start: int) -> TokenAutomaton:
-    # Neighbours matter only where words are looked for, and gaps that ask for the same share an automaton.
-    sides = (left[-1:], right[:1]) if gap.must or gap.forbid else ("", "")
-    return _compiled(replace(gap, index=0, name=None, markup=""), *sides, tokenizer, start)
-
-
-@lru_cache(maxsize=256)
-def _compiled(gap: Gap, left: str, right: str, tokenizer: Tokenizer, start: int) -> TokenAutomaton:
-    return compile_automaton(language_of(gap, left, right), tokenizer.spelling, start)
