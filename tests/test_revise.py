@@ -48,15 +48,19 @@ house</pre> in ``a ` b`` [MASK: 2 words] and \\[MASK] the rain, README.md and ol
 """
 
 
-@pytest.fixture(scope="module", params=["absorbing", "uniform", "hybrid"])
-def untrained(request: pytest.FixtureRequest) -> Infiller:
+def senseless(process: str) -> Infiller:
     """A model with no sense, which finds much to change."""
-    checkpoint = tiny_checkpoint(request.param)
+    checkpoint = tiny_checkpoint(process)
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         for parameter in checkpoint.model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return Infiller(checkpoint.model, checkpoint.tokenizer, checkpoint.samplers, "untrained")
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Infiller:
+    return senseless("absorbing")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,7 @@ def test_a_slip_is_mended_and_the_rest_is_left(packaged: Infiller) -> None:
     assert result.document.encode() == SLIP.replace(b"dore", b"door")
     (edit,) = result.edits
     assert (edit.text, edit.replacement, edit.start_byte, edit.end_byte) == ("dore", "door", 14, 18)
-    assert result.words == 17 and len(result.places) >= revising.LOOKS
+    assert result.words == 18 and len(result.places) >= revising.LOOKS
     check(SLIP, result, 5, revising.MARGIN)
 
 
@@ -154,10 +158,11 @@ def test_the_joint_likelihood_rises_by_the_gains(process: str, monkeypatch: pyte
     assert changed >= 3
 
 
-def test_edits_are_counted_and_everything_else_stays(untrained: Infiller) -> None:
-    source = PROSE.read_bytes()[:600].decode(errors="ignore").encode()
-    for edits in (1, 4):
-        result = revise(untrained, source, edits=edits, margin=0.0, protection=NOTHING)
+@pytest.mark.parametrize("process", ["absorbing", "uniform", "hybrid"])
+def test_edits_are_counted_and_everything_else_stays(process: str) -> None:
+    source = PROSE.read_bytes()[:200].decode(errors="ignore").encode()
+    for edits in (1, 3):
+        result = revise(senseless(process), source, edits=edits, margin=0.0, protection=NOTHING)
         check(source, result, edits, 0.0)
         assert len(result.edits) == edits
 
@@ -206,8 +211,8 @@ def test_what_a_page_protects() -> None:
         "&amp;", '<b class="old">', "</b>", "<!-- old -->", "<pre>the old\nhouse</pre>", "[MASK: 2 words]",
     ]  # fmt: skip
     assert protected(PAGE, "addresses") == [
-        "[river](http://old.house/by-the-river", "old@house.garden,", 'class="old">the', "https://example.org/rain",
-        "[MASK: 2 words]", "README.md", "old_house",
+        "[river](http://old.house/by-the-river", "old@house.garden,", "https://example.org/rain", "[MASK: 2 words]",
+        "README.md", "old_house",
     ]  # fmt: skip
     assert protected(PAGE, "numbers") == ["10", "30", "[MASK: 2 words]"]
     assert protected("We saw Ann. The McGraws and I, I'm sure, left NATO.\n\nMen said \"Go.\"", "names") == [
@@ -271,7 +276,7 @@ def test_long_texts_are_worked_on_in_excerpts(untrained: Infiller) -> None:
         whole = (excerpt.left + excerpt.word + excerpt.right).encode()
         assert whole in source and excerpt.word == text.text(i)
         sides = [len(untrained.tokenizer.encode(side)) for side in (excerpt.left, excerpt.right)]
-        assert max(sides) <= 10 and (excerpt.ends[0] or sides[0] > 2) and (excerpt.ends[1] or sides[1] > 2)
+        assert max(sides) <= 12 and (excerpt.ends[0] or sides[0] > 2) and (excerpt.ends[1] or sides[1] > 2)
     result = revise(untrained, source, edits=2, margin=0.0)
     check(source, result, 2, 0.0)
 

@@ -13,10 +13,9 @@ from textdiff.text.utf8 import cuts_character
 
 Span = tuple[int, int]
 
-# What is never closed is looked for 100,000 characters on, and no further.
 _FENCE = re.compile(r"(?m)^(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})")
 _FRONT_MATTER = re.compile(
-    r"\A\ufeff?(?P<mark>---|\+\+\+)[ \t]*\r?\n(?s:.{,100000}?)^(?:(?P=mark)|\.\.\.)[ \t]*\r?$", re.MULTILINE
+    r"\A\ufeff?(?P<mark>---|\+\+\+)[ \t]*\r?\n(?s:.*?)^(?:(?P=mark)|\.\.\.)[ \t]*\r?$", re.MULTILINE
 )
 _MARKDOWN = re.compile(
     r"(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\r?\n)[\s\S]){1,4000}?(?<!`)(?P=ticks)(?!`)"
@@ -24,8 +23,7 @@ _MARKDOWN = re.compile(
     re.MULTILINE,
 )
 _HTML = re.compile(
-    r"<!--(?s:.{,100000}?)-->"
-    r"|<(?P<tag>script|style|pre|code|kbd|samp|svg|math|textarea)\b[^<>]*>(?s:.{,100000}?)</(?P=tag)\s*>"
+    r"(?P<comment><!--)|<(?P<tag>script|style|pre|code|kbd|samp|svg|math|textarea)\b[^<>]*>"
     r"|</?[A-Za-z!?][^<>]*>|&(?:\#\w{1,10}|[A-Za-z]\w{1,30});",
     re.IGNORECASE,
 )
@@ -118,7 +116,18 @@ def _markdown(text: str) -> Iterator[Span]:
 
 def _html(text: str) -> Iterator[Span]:
     """Comments, tags, entities, and elements whose content is no prose."""
-    return (match.span() for match in _HTML.finditer(text))
+    end = 0
+    unclosed: set[str] = set()
+    while match := _HTML.search(text, end):
+        end = match.end()
+        name = (match["tag"] or "").lower()
+        if (match["comment"] or name) and name not in unclosed:
+            closing = re.compile(rf"</{name}\s*>" if name else "-->", re.IGNORECASE).search(text, end)
+            if closing:
+                end = closing.end()
+            else:  # looked for once, not again for each
+                unclosed.add(name)
+        yield match.start(), end
 
 
 def _addresses(text: str) -> Iterator[Span]:
