@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from tiny import Ended, run, save_tiny
+from tiny import Ended, run, senseless_checkpoint
 
 import textdiff
 from textdiff.cli.app import make_command
@@ -27,7 +27,9 @@ LOOSE = ("--margin", 0, "--edits", 2)
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("model") / "tiny")
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    senseless_checkpoint().save(folder)
+    return folder
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_the_table_names_places_and_shows_what_hides(letter: Path, model: Path) 
     assert rows[1][0] == "1:1" and all(re.fullmatch(r"\d+:\d+", row[0]) for row in rows[1:-2])
     assert re.fullmatch(r"-[\d.,]+ nats, -[\d.]+ nats a byte; \d+ tokens scored, at a stride of 16", rows[-1][0])
     words = done("score", letter, "-m", model).text
-    assert re.search(r"^2:14  é ", words, re.MULTILINE) and re.search(r"^4:2   Rain", words, re.MULTILINE)
+    assert re.search(r"^2:16 +é ", words, re.MULTILINE) and re.search(r"^4:2 +Rain ", words, re.MULTILINE)
     lines = done("score", letter, "-m", model, "--by", "line", "--exact").text
     assert re.search(r"^3:1    +- +- +- +- +-$", lines, re.MULTILINE) and lines.endswith("exact\n")
 
@@ -102,7 +104,7 @@ def test_a_terminal_gets_the_text_in_colour(letter: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("TERM", "xterm")
     letter.write_bytes(SLIP + b"\x1b[2J\n")
     shown = done("score", letter, terminal=True).text
-    assert re.search("opened the \x1b\\[3[13]mdore\x1b\\[0m and went", shown) and "␛[2J" in shown
+    assert re.search("opened the \x1b\\[3[13]mdore\x1b\\[0m and went", shown) and "␛[" in shown
     assert re.sub("\x1b\\[[0-9;]*m", "", shown).startswith(SLIP.decode())
     assert re.search(r"\d red\S* and \S*\d yellow\S* of 21\. ", shown)
     assert "place " in done("score", letter, "--table", terminal=True).text

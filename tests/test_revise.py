@@ -12,13 +12,14 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracle_models import Exact, infiller_of, letters, toy_language
-from tiny import tiny_checkpoint
+from tiny import senseless_checkpoint
 
 from textdiff.errors import DataError, UsageError
 from textdiff.infiller import Infiller, asking, load, revising
 from textdiff.infiller.manuscript import Excerpt, Manuscript
 from textdiff.infiller.protecting import KINDS, Protection, begins_sentence, merged
 from textdiff.infiller.revising import ReviseResult, revise, score_of
+from textdiff.infiller.scoring import Scorer
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build
 from textdiff.text.located import WORD
@@ -49,13 +50,8 @@ house</pre> in ``a ` b`` [MASK: 2 words] and \\[MASK] the rain, README.md and ol
 
 
 def senseless(process: str) -> Infiller:
-    """A model with no sense, which finds much to change."""
-    checkpoint = tiny_checkpoint(process)
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(1)
-        for parameter in checkpoint.model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return Infiller(checkpoint.model, checkpoint.tokenizer, checkpoint.samplers, "untrained")
+    checkpoint = senseless_checkpoint(process)
+    return Infiller(checkpoint.model, checkpoint.tokenizer, checkpoint.samplers, "senseless")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +112,7 @@ def chain(infiller: Infiller, text: str, result: ReviseResult) -> float:
             for word in (edit.text, edit.replacement):
                 left = put(text, result, made, 0, edit.start_byte)
                 right = put(text, result, made, edit.end_byte, len(text))
-                scores.append(score_of(Excerpt(left, word, right, (True, True)), infiller).log_likelihood)
+                scores.append(score_of(Excerpt(left, word, right, (True, True)), Scorer(infiller, None)).log_likelihood)
             total += scores[1] - scores[0]
             made[edit.start_byte] = edit.replacement
         totals.append(total)

@@ -33,6 +33,16 @@ def tiny_checkpoint(process: str = "absorbing", kind: str = "byte_bpe", context_
     return Checkpoint(model, tokenizer, DefaultSamplers.of(model.process), card="# A tiny model\n\nIt knows nothing.\n")
 
 
+def senseless_checkpoint(process: str = "absorbing") -> Checkpoint:
+    """One whose network looks at what it is given, and makes no sense of it: a fresh one says the same everywhere."""
+    checkpoint = tiny_checkpoint(process)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in checkpoint.model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return checkpoint
+
+
 def save_tiny(folder: Path, process: str = "absorbing", kind: str = "byte_bpe") -> Path:
     tiny_checkpoint(process, kind).save(folder)
     return folder

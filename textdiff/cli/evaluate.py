@@ -22,7 +22,7 @@ EXAMPLES = r"""Examples:
   textdiff evaluate --data held-out.txt
   textdiff evaluate -m runs/mine --data test.txt --metrics nelbo --repeats 4
   textdiff evaluate -m runs/mine --data test.jsonl --column body --json
-  textdiff evaluate --data held-out.txt --metrics infill --cases 200 --baselines
+  textdiff evaluate --data held-out.txt --metrics infill --baselines
 
 The metric infill cuts gaps out of the texts by seed (one word; 2 to 12 words;
 a sentence; 2 to 4 gaps in one document), fills them, and compares the fills

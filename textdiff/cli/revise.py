@@ -31,7 +31,7 @@ EXAMPLES = r"""Examples:
   textdiff revise letter.md --edits 1 --in-place
   textdiff revise letter.md --diff | patch letter.md
   textdiff revise letter.md --check --fail-below 1e-6
-  textdiff revise page.md --protect markdown,html --protect-regex "(?i)acme \w+"
+  textdiff revise page.md --protect markdown,html --protect-regex "Acme \w+"
 
 What stays as it is (--protect, all of it by default):
   markdown   front matter, fenced and inline code, targets of links

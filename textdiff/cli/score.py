@@ -32,7 +32,7 @@ Columns:
   place        line and column
   nats         log-likelihood given all the rest of the text
   doubt        how far that is below what can be asked of a word so rare, nats
-  rank         place among all tokens by probability, of its least likely token
+  rank         place of its least likely token among all, by probability
 """
 
 Stride = Annotated[

@@ -126,11 +126,12 @@ def revise(
     if not text.free:
         raise DataError("there is nothing to revise: the document has no word that is not protected")
     text.note(Scorer(infiller, stride, on_progress).words(text.located))
-    editor = _Editor(infiller, text, list(text.spans), set(text.free), below, margin, seed)
+    scorers = Scorer(infiller, stride), Scorer(infiller, None)
+    editor = _Editor(infiller, *scorers, text, list(text.spans), set(text.free), below, margin, seed)
     doubtful = len(editor.doubted())
     while edits > 0 and (made := editor.round(edits)):
         edits -= len(made)
-        editor.look_again(made, Scorer(infiller, stride))
+        editor.look_again(made)
     places = tuple(editor.places[i] for i in sorted(editor.places))
     seconds = time.perf_counter() - began
     return ReviseResult(text.data.decode(), places, len(text.free), doubtful, margin, infiller.name, seed, seconds)
@@ -151,12 +152,15 @@ class _Editor:
     """The rounds of a revision.
 
     Attributes:
+        scorer, exact: what finds words, and what weighs edits.
         sources: the bytes of each unit in the source.
         waiting: the units to look at.
         places: what has been looked at, by unit.
     """
 
     infiller: Infiller
+    scorer: Scorer
+    exact: Scorer
     text: Manuscript
     sources: list[tuple[int, int]]
     waiting: set[int]
@@ -195,14 +199,14 @@ class _Editor:
         """Whether the replacement of a place is worth an edit."""
         return self.places[i].relief >= self.margin and self.places[i].gain > 0
 
-    def look_again(self, made: Sequence[int], scorer: Scorer) -> None:
+    def look_again(self, made: Sequence[int]) -> None:
         """Scores the words around edits anew."""
         for i in made:
             excerpt = self.text.excerpt(i, self.infiller.context_length // 2)
             near = range(i - _AGAIN, i + _AGAIN + 1)
             start = self.text.spans[i][0] - len(excerpt.left.encode())
             located = locate(excerpt.left + excerpt.word + excerpt.right, self.infiller.tokenizer, excerpt.ends[0])
-            self.text.note(scorer.words(located, excerpt.ends), start, near)
+            self.text.note(self.scorer.words(located, excerpt.ends), start, near)
             self.waiting |= {j for j in near if j in self.text.free and not (j in self.places and self.places[j].kept)}
 
     def _proposals(self, units: Sequence[int]) -> list[str]:
@@ -215,16 +219,16 @@ class _Editor:
         """A place with what its replacement brings in the text as it is now."""
         if not place.replacement:
             return place
-        excerpt = self.text.excerpt(i, self.infiller.context_length // 2 - LONGEST)
-        old, new = (score_of(replace(excerpt, word=w), self.infiller) for w in (excerpt.word, place.replacement))
+        excerpt = self.text.excerpt(i, max(1, self.infiller.context_length // 2 - LONGEST))
+        old, new = (score_of(replace(excerpt, word=w), self.exact) for w in (excerpt.word, place.replacement))
         gain, relief = new.log_likelihood - old.log_likelihood, old.suspicion - new.suspicion
         return replace(place, gain=gain, relief=relief)
 
 
-def score_of(excerpt: Excerpt, infiller: Infiller) -> Scored:
-    """The exact score of its word, given the rest of it."""
-    located = locate(excerpt.left + excerpt.word + excerpt.right, infiller.tokenizer, excerpt.ends[0])
-    return Scorer(infiller, None).words(located, excerpt.ends, len(excerpt.left.encode()))[0]
+def score_of(excerpt: Excerpt, scorer: Scorer) -> Scored:
+    """The score of its word, given the rest of it."""
+    located = locate(excerpt.left + excerpt.word + excerpt.right, scorer.infiller.tokenizer, excerpt.ends[0])
+    return scorer.words(located, excerpt.ends, len(excerpt.left.encode()))[0]
 
 
 def fill_words(infiller: Infiller, excerpts: Sequence[Excerpt], seed: int) -> list[str]:
