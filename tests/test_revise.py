@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracle_models import Exact, infiller_of, letters, toy_language
 from tiny import senseless_checkpoint
+from wordpieces import save_masked_lm
 
 from textdiff.errors import DataError, UsageError
 from textdiff.infiller import Infiller, asking, load, revising
@@ -161,6 +162,19 @@ def test_edits_are_counted_and_everything_else_stays(process: str) -> None:
         result = revise(senseless(process), source, edits=edits, margin=0.0, protection=NOTHING)
         check(source, result, edits, 0.0)
         assert len(result.edits) == edits
+
+
+def test_a_masked_language_model_revises_too(tmp_path: Path) -> None:
+    """It writes lower case, and yet the sentences begin with capitals."""
+    source = b"The old house\tstood by the river,  and don't.  The house stood by\r\nzebras. Old houses stood."
+    infiller = load(save_masked_lm(tmp_path))
+    result = revise(infiller, source, edits=20, margin=0.0, protection=NOTHING)
+    check(source, result, 20, 0.0)
+    assert len(result.edits) >= 3
+    begins = [place for place in result.edits if place.text[0].isupper()]
+    assert begins and all(place.replacement[0].isupper() for place in begins)
+    inner = [place.replacement for place in result.edits if place.text[0].islower()]
+    assert all(word.islower() for word in inner if len(word) > 1)
 
 
 def test_the_seed_decides(untrained: Infiller) -> None:

@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 from oracle_models import Exact, Local, infiller_of, letters, toy_language
 from oracles import ToyLanguage
 from tiny import tiny_checkpoint
-from tokenizers import AddedToken, normalizers
-from tokenizers import Tokenizer as Backend
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import BertPreTokenizer
 from torch import Tensor
-from transformers import BertConfig, BertForMaskedLM
+from wordpieces import save_masked_lm, wordpiece
 
 import textdiff
 from textdiff.errors import DataError, UsageError
@@ -35,16 +31,6 @@ PROCESSES = ["absorbing", "uniform", "hybrid"]
 PROSE = Path(__file__).parent.parent / "data" / "corpus" / "garden.txt"
 KINDS = ["byte_bpe", "characters", "sentencepiece_unigram", "sentencepiece_bpe", "wordpiece"]
 AWKWARD = "Hello wörld 😀 don't—stop.\r\n\r\n  [MASK] e\u0302 <s> [CLS]x Well-known\ufeff \u2028 हिन्दी\n "
-
-
-def wordpiece() -> Tokenizer:
-    """An uncased one, as BERT's: it drops spaces and accents, and does not know everything."""
-    words = "the old house stood by river , . ' - [ ] mask and un ##s ##ed ##known well don t [MASK]"
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words.split(), *"abcdefghijklm"]
-    backend = Backend(WordPiece({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
-    backend.normalizer, backend.pre_tokenizer = normalizers.BertNormalizer(lowercase=True), BertPreTokenizer()
-    backend.add_special_tokens([AddedToken(n, special=True) for n in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")])
-    return Tokenizer(backend, {"mask_token": "[MASK]", "pad_token": "[PAD]", "unk_token": "[UNK]"})
 
 
 def tokenizer_of(kind: str) -> Tokenizer:
@@ -321,15 +307,7 @@ def test_only_what_is_asked_is_hidden() -> None:
 
 
 def test_a_masked_language_model_scores_too(tmp_path: Path) -> None:
-    tokenizer = wordpiece()
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    network = BertForMaskedLM(
-        BertConfig(vocab_size=tokenizer.vocabulary.size, max_position_embeddings=32, pad_token_id=0, **sizes)
-    )
-    network.save_pretrained(tmp_path)
-    tokenizer.save(tmp_path)
-    infiller = load(tmp_path)
+    infiller = load(save_masked_lm(tmp_path))
     text = "The old houses stood by the River, and zebras don't.\n" * 8
     result = score(infiller, text.encode())
     assert result.scored > 64 and [unit.text for unit in result.units[:3]] == ["The", "old", "houses"]
