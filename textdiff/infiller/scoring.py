@@ -104,8 +104,8 @@ def score(
     window (`asking.reads_clean`). Else each place is hidden in a row of its own, which is exact and slow; or, with a
     stride, together with places at least so many tokens away, whose text is then missing from the context. With the
     packaged model on prose the scores of tokens are off by 0.05 nats on average (0.1 root mean square) at a stride of 16,
-    by 0.10 (0.16) at 8, by 0.03 (0.04) at 32, as often up as down; 1,000 tokens take some 2 seconds at 16 on two cores,
-    and half a minute exactly.
+    by 0.10 (0.16) at 8, by 0.03 (0.04) at 32, as often up as down; 1,000 tokens take some 5 seconds of one core at 16,
+    and 36 exactly.
 
     Args:
         infiller: the model.
