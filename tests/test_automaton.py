@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wordpieces import of_entries
 
 from textdiff.errors import DataError
 from textdiff.text import automaton, outcomes, tables
@@ -36,12 +37,6 @@ LANGUAGES: dict[str, Callable[[], Language]] = {
     "with a word": lambda: words(1, 3) & containing("the"),
     "without words": lambda: anything() & ~containing("sea") & ~containing("i"),
 }
-
-
-def of_entries(folder: Path, entries: list[str]) -> Tokenizer:
-    folder.mkdir(exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
-    return load_tokenizer(folder)
 
 
 @pytest.fixture(scope="module")

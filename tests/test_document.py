@@ -46,8 +46,8 @@ def compose(parts: list[tuple[str, str]]) -> tuple[str, list[str]]:
         elif kind == "escaped":
             source, texts[-1] = source + "\\" + content, texts[-1] + content
         elif source.endswith("\\"):
-            # the backslash that happens to stand before this gap makes it a literal
-            source, texts[-1] = source + content, texts[-1][:-1] + content
+            # the backslash that happens to stand before this gap makes it a literal; there may be another one inside it
+            source, texts[-1] = source + content, texts[-1][:-1] + content.replace("\\[MASK", "[MASK")
         else:
             source, texts = source + content, [*texts, ""]
     return source, texts

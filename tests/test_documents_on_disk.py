@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from folders import names_in
 
 from textdiff import files
-from textdiff.errors import DataError
+from textdiff.errors import DataError, ResourceError
 
 
 def test_i5_a_document_keeps_mode_owner_and_links(tmp_path: Path) -> None:
@@ -72,3 +73,40 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     files.atomic_write(tmp_path / "pipe", b"text")
     assert os.read(reader, 10) == b"text"
     os.close(reader)
+
+
+def test_a_document_keeps_its_extended_attributes(tmp_path: Path) -> None:
+    target = tmp_path / "letter.md"
+    target.write_bytes(b"old")
+    try:
+        os.setxattr(target, "user.note", b"keep me")
+    except (AttributeError, OSError):
+        pytest.skip("this file system, or this platform, has no extended attributes")
+    files.atomic_write(target, b"new")
+    assert target.read_bytes() == b"new" and os.getxattr(target, "user.note") == b"keep me"
+
+
+@pytest.mark.parametrize("step", ["os.fdopen", "shutil.copystat", "os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "broken"), OSError(errno.ENOSPC, "full"), KeyboardInterrupt()], ids=repr
+)
+def test_i8_an_interrupted_write_leaves_the_old_bytes_and_nothing_else(
+    step: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "letter.md"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    monkeypatch.setattr(step, fail)
+    expected = DataError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises((expected, ResourceError) if full else expected):
+        files.atomic_write(target, b"new" * 1000, original=b"old")
+    monkeypatch.undo()
+    assert target.read_bytes() == b"old" and target.stat().st_mode & 0o777 == 0o640
+    assert names_in(tmp_path) == ["letter.md"]
+    files.atomic_write(target, b"new", original=b"old")
+    assert target.read_bytes() == b"new" and names_in(tmp_path) == ["letter.md"]

@@ -210,3 +210,27 @@ def test_the_search_settles_several_gaps_in_turn(tokenizer: Tokenizer) -> None:
     bias = lambda k: float(torch.tensor(0.9 - 0.02 * k).log())  # noqa: E731
     for sized in size_by_search(plans, peaked(tokenizer, [4, 1, 8]), tokenizer, bias):
         assert sized.lengths == (4, 1, 8)
+
+
+def test_i4_a_plan_is_searched_alike_alone_and_among_others(tokenizer: Tokenizer) -> None:
+    """Plans with other numbers of gaps in the batch neither add to what is tried nor change what is found."""
+    wish = anything(tokenizer, tuple(range(1, 10)))
+    sources = ["a[MASK]b", "a[MASK]b[MASK]c[MASK]", "ab[MASK]", "a[MASK]b[MASK]c"]
+    plans = [plan_of(source, tokenizer, [wish] * source.count("MASK")) for source in sources]
+
+    def law(x_t: Tensor, canvas: Canvas) -> Tensor:
+        """How sure the model is depends on all the lengths of a row."""
+        p = torch.zeros(*x_t.shape, tokenizer.vocabulary.size, dtype=torch.float64)
+        a, b = tokenizer.encode("ab")
+        for row, gaps in enumerate(runs(canvas, -1)):
+            total = sum(text for _, text, _ in gaps)
+            for start, text, _ in gaps:
+                sure = 0.9 - 0.02 * abs(text - 3) - 0.01 * abs(total - 8)
+                p[row, start : start + text, a], p[row, start : start + text, b] = sure, 1 - sure
+        return p
+
+    model = fake(tokenizer, law)
+    together = size_by_search(plans, model, tokenizer, lambda _: 0.0)
+    for plan, one in zip(plans, together, strict=True):
+        (alone,) = size_by_search([plan], model, tokenizer, lambda _: 0.0)
+        assert alone.lengths == one.lengths and alone.odds == one.odds

@@ -18,6 +18,7 @@ from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names, register, to_config
 from textdiff.sampling import Accept, Sampler, Step, TokenClasses, Warp, preset
 from textdiff.sampling.accept import TopKAccept
+from textdiff.sampling.accept.ranked import rank_by_score
 from textdiff.sampling.ranks import rank_within
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp
@@ -227,3 +228,12 @@ def test_a_new_policy_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
     assert order == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
     with pytest.raises(ConfigError, match="Did you mean 'left_to_right'"):
         build(Accept, "left_to_rigth")
+
+
+def test_i4_last_bits_do_not_order_what_is_equally_sure() -> None:
+    """All that follows from one choice is as probable as that choice; rounding errors depend on the batch."""
+    row = torch.tensor([0, 0, 0, 1, 0, 1])
+    exact = torch.tensor([-0.7, 0.0, -0.7, -2.0, 0.0, -1.5])
+    for seed in range(20):
+        noise = 1e-6 * torch.randn(6, generator=torch.Generator().manual_seed(seed))
+        assert rank_by_score(row, exact + noise).tolist() == [2, 0, 3, 1, 1, 0]

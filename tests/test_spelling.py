@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wordpieces import of_entries
 
 from textdiff.text.spelling import HOLE, Spelling
-from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
+from textdiff.text.tokenizers import Tokenizer, train_tokenizer
 
 JOINS = [
     # what stands before, the tokens, what stands after, the text
@@ -86,12 +87,6 @@ JOINS = [
 ]  # fmt: skip
 NAMES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]"]
 UNCASED = NAMES + sorted({token for _, tokens, _, _ in JOINS for token in tokens.split()})
-
-
-def of_entries(folder: Path, entries: list[str]) -> Tokenizer:
-    folder.mkdir(exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
-    return load_tokenizer(folder)
 
 
 @pytest.fixture(scope="module")

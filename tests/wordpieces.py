@@ -11,7 +11,7 @@ from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import BertConfig, BertForMaskedLM
 
-from textdiff.text.tokenizers import Tokenizer
+from textdiff.text.tokenizers import Tokenizer, load_tokenizer
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDS = "the old house stood by river , . ' - [ ] mask and un ##s ##ed ##known well don t a b c d e f g h i j k l m"
@@ -41,3 +41,10 @@ def save_masked_lm(folder: Path) -> Path:
     network.save_pretrained(folder)
     tokenizer.save(folder)
     return folder
+
+
+def of_entries(folder: Path, entries: list[str]) -> Tokenizer:
+    """The tokenizer of a folder that has these entries as its vocab.txt."""
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
+    return load_tokenizer(folder)

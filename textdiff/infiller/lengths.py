@@ -100,7 +100,8 @@ class _Sizing:
         return log_law.softmax(0)
 
 
-_LEAST = 1e-9
+_LEAST = 1e-5
+"""The network's single precision says nothing about differences of probabilities that are smaller."""
 
 
 def _room(lengths: Sequence[int]) -> int:

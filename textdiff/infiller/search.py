@@ -30,10 +30,11 @@ _SWEEPS = 2
 def size_by_search(plans: Sequence[Plan], model: DiffusionModel, tokenizer: Tokenizer, bias: Bias) -> list[Sized]:
     """Gives every gap a length: the gaps of a document one after the other, twice, each with the others as they stand."""
     search = _Search(plans, model, tokenizer, bias)
-    deepest = max((len(gaps) for gaps in search.open), default=0)
-    for sweep in range(_SWEEPS if deepest > 1 else 1):
-        for turn in range(deepest):
-            search.settle([gaps[turn] if turn < len(gaps) else None for gaps in search.open], sweep)
+    for sweep in range(_SWEEPS):
+        # a gap that is the only one has nothing to learn from a second sweep, whatever else is in the batch
+        turns = [gaps if sweep == 0 or len(gaps) > 1 else [] for gaps in search.open]
+        for turn in range(max(map(len, turns), default=0)):
+            search.settle([gaps[turn] if turn < len(gaps) else None for gaps in turns], sweep)
     return search.result()
 
 

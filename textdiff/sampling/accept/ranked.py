@@ -18,6 +18,18 @@ def deficit(step: Step) -> Tensor:
     return (step.noisy.sum(-1) + step.renoised.sum(-1) - staying).clamp(min=0)
 
 
+def rank_by_score(row: Tensor, score: Tensor) -> Tensor:
+    """Long [N]: the place of each position among those of its row by falling score, from 0; of equal ones the first leads.
+
+    Scores that differ by less than rounding errors do are equal: a constraint makes many so (all that follows from one
+    choice is as probable as that choice), and the last bits, which depend on the batch, must not decide between them.
+    """
+    return rank_within(row, -score.round(decimals=_DECIMALS))
+
+
+_DECIMALS = 3
+
+
 class RankedAccept(Accept, ABC):
     """The positions with the highest scores settle; how many follows alpha_s. A row that lacks none asks nothing."""
 
@@ -29,4 +41,4 @@ class RankedAccept(Accept, ABC):
         return step.noisy & (deficit(step) > 0).unsqueeze(-1)
 
     def choose(self, step: Step) -> Tensor:
-        return rank_within(step.row, -self.score(step)) < deficit(step)[step.row]
+        return rank_by_score(step.row, self.score(step)) < deficit(step)[step.row]

@@ -10,7 +10,7 @@ from torch import Tensor
 from textdiff.errors import ConfigError
 from textdiff.registry import register
 from textdiff.sampling.accept.base import Accept
-from textdiff.sampling.ranks import rank_within
+from textdiff.sampling.accept.ranked import rank_by_score
 from textdiff.sampling.step import Step
 
 
@@ -33,4 +33,4 @@ class ThresholdAccept(Accept):
 
     def choose(self, step: Step) -> Tensor:
         confidence = step.confidence
-        return (confidence >= math.log(self.probability)) | (rank_within(step.row, -confidence) == 0)
+        return (confidence >= math.log(self.probability)) | (rank_by_score(step.row, confidence) == 0)
