@@ -16,7 +16,7 @@ from torch import Tensor
 
 from textdiff.denoiser import Denoiser
 from textdiff.errors import DataError, UsageError
-from textdiff.evaluation.infilling import BASELINES, GapCase, Way, joint_way, make_cases, way_of
+from textdiff.evaluation.infilling import BASELINES, GapCase, Way, calibrate, joint_way, make_cases, way_of
 from textdiff.evaluation.infilling.likelihood import known_length, manner_nats
 from textdiff.evaluation.infilling.methods import answer
 from textdiff.evaluation.infilling.rows import MANNERS, GapRows, Manner, gap_ids, gap_rows
@@ -285,3 +285,19 @@ def test_ways_have_names() -> None:
     for name, said in (wrong | {"most_frequent/true": "words or a number", "joint/": "a length must be"}).items():
         with pytest.raises(UsageError, match=said):
             way_of(name)
+
+
+def test_confidences_are_fitted_to_what_comes_back(infiller: Infiller) -> None:
+    fills = [found.texts for found in answer(infiller, CASES, Way("joint", "auto"))]
+    mine = [
+        replace(case, references=tuple((f" {t}\n", "x") for t in texts))
+        for case, texts in zip(CASES, fills, strict=True)
+    ]
+    other = [
+        replace(case, references=tuple((t + "!",) for t in texts)) for case, texts in zip(CASES, fills, strict=True)
+    ]
+    right, wrong = calibrate(infiller, mine), calibrate(infiller, other)
+    assert right.gaps == wrong.gaps == sum(len(texts) for texts in fills)
+    assert wrong.confidence(math.log(0.5)) < 0.5 < right.confidence(math.log(0.5))
+    # what was fitted before plays no part
+    assert calibrate(replace(infiller, calibration=wrong), mine) == right

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from test_infiller import infiller_of
 
 from textdiff.infiller import Checkpoint, load
 from textdiff.processes import AbsorbingProcess
+from textdiff.text.tokenizers import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,3 +63,23 @@ def test_packaging_halves_the_weights_and_keeps_the_fills_close(tmp_path: Path) 
     for name, tensor in infiller.model.state_dict().items():
         torch.testing.assert_close(packaged.model.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)
         assert packaged.model.state_dict()[name].dtype == torch.float32
+
+
+def test_the_length_search_is_compared_on_products_that_the_rest_determines() -> None:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import bench_length_search
+    finally:
+        sys.path.pop(0)
+    groups, kinds = bench_length_search.GROUPS, bench_length_search.KINDS
+    tokenizer = train_tokenizer("characters", [*groups, "N.O>S()=ClBr[]#"], 64)
+    made = bench_length_search.cases(tokenizer, 24, 6, seed=0)
+    assert [case.tokens for case in made] == [1, 2, 3, 4, 5, 6] * 4
+    for case in made:
+        whole = case.document.fill([case.text]).data.decode()
+        before, product = whole.split(">>")
+        left, right = before.split(".")
+        assert len(tokenizer.encode(case.text)) == case.tokens <= len(product) - 2
+        assert any(left == kind.partition(".")[0].format(group) for kind in kinds for group in groups)
+        assert product.endswith(right[1:])
+    assert bench_length_search.mean([1, 1, 3, 3]) == pytest.approx((2, 3**-0.5))

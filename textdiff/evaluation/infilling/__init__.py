@@ -1,5 +1,6 @@
 """The infilling benchmark; its protocol stands in `running`."""
 
+from textdiff.evaluation.infilling.calibrating import calibrate
 from textdiff.evaluation.infilling.cases import CONTEXT, KINDS, GapCase, check_kind, make_cases
 from textdiff.evaluation.infilling.given import given_cases, holds_cases
 from textdiff.evaluation.infilling.running import Contrast, InfillReport, Row, evaluate_infilling
@@ -20,6 +21,7 @@ __all__ = [
     "InfillReport",
     "Row",
     "Way",
+    "calibrate",
     "case_sets",
     "check_kind",
     "evaluate_infilling",
