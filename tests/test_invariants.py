@@ -146,8 +146,8 @@ def word_pieces(vocabulary: Path, folder: Path) -> Model:
         *LENGTHS,
         SENTENCES[0],
         Asked(GapLength(2, 5, "words"), must=("fire",), forbid=("sea",)),
-        Asked(pattern=r"\d{4}"),
-        Asked(pattern=r"\w+(?: \w+){1,2}"),
+        Asked(pattern=r" ?\d{4}"),  # after a closing bracket these models write a space
+        Asked(pattern=r" ?\w+(?: \w+){1,2}"),
         Asked(choices=("1923", "11", "7")),
     ]
     return Model(load(folder, "cpu"), wishes, 4)
