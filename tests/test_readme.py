@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 SHELL = [line.split("  #")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 COMMANDS = [line for line in SHELL if line.startswith("textdiff ")]
+BENCHMARKS = [line for line in SHELL if line.startswith("python scripts/bench")]
 PYTHON = [block for kind, block in BLOCKS if kind == "python"]
 
 TINY = [
@@ -100,7 +103,27 @@ def run(command: str) -> int:
 def test_the_readme_has_commands_and_nothing_else_in_its_shell_blocks() -> None:
     assert len(COMMANDS) > 15
     others = [line for line in SHELL if line and not line.startswith("textdiff ")]
-    assert others == ["scripts/quickstart", "scripts/test"]
+    assert others == ["scripts/quickstart", "scripts/test", *BENCHMARKS] and len(BENCHMARKS) == 2
+
+
+@pytest.mark.parametrize("command", BENCHMARKS)
+def test_a_benchmark_makes_its_table(command: str, tmp_path: Path) -> None:
+    """The same command on one document, with two cases of a kind."""
+    text = (ROOT / "data" / "corpus" / "garden.txt").read_text(encoding="utf8")
+    held_out = tmp_path / "runs" / "corpus" / "valid.jsonl"
+    held_out.parent.mkdir(parents=True)
+    held_out.write_text(json.dumps({"text": text[:20_000]}) + "\n", encoding="utf8")
+    script, *options = command.split()[1:]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *options, "--cases", "2", "--repeats", "1"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| joint/true | " in done.stdout and "± " in done.stdout
 
 
 def test_the_scripts_exist_and_parse() -> None:
