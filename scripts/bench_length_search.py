@@ -3,8 +3,8 @@
 
     TEXTDIFF_DATA=FOLDER python scripts/bench_length_search.py [--gaps 300] [--most 12]
 
-The model is `rxn-albert-mlm`, of chemical reactions. Its texts are made here: amides, esters, ethers, biaryls and sulfonamides
-from lists of building blocks, so that what is hidden in a product can be read off the rest. In each, a run of 1 to `most`
+The model is `rxn-albert-mlm`, of chemical reactions. Its texts are made here: amides, esters, ethers and sulfonamides from
+lists of building blocks, so that what is hidden in a product can be read off the rest. In each, a run of 1 to `most`
 tokens of the product is hidden, every length equally often. The search is compared with every fixed length, on the same gaps.
 """
 

@@ -289,10 +289,7 @@ def test_ways_have_names() -> None:
 
 def test_confidences_are_fitted_to_what_comes_back(infiller: Infiller) -> None:
     fills = [found.texts for found in answer(infiller, CASES, Way("joint", "auto"))]
-    mine = [
-        replace(case, references=tuple((f" {t}\n", "x") for t in texts))
-        for case, texts in zip(CASES, fills, strict=True)
-    ]
+    mine = [replace(case, references=tuple(("x", t) for t in texts)) for case, texts in zip(CASES, fills, strict=True)]
     other = [
         replace(case, references=tuple((t + "!",) for t in texts)) for case, texts in zip(CASES, fills, strict=True)
     ]

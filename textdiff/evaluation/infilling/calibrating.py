@@ -29,5 +29,5 @@ def calibrate(infiller: Infiller, cases: Sequence[GapCase], length: str = "auto"
     for case, found in zip(cases, answer(raw, cases, Way("joint", length), seed), strict=True):
         for text, confidence, references in zip(found.texts, found.confidences, case.references, strict=True):
             log_p.append(math.log(max(confidence or 0.0, _LEAST)))
-            right.append(text.strip() in {reference.strip() for reference in references})
+            right.append(text in references)
     return Calibration.fit(log_p, right)
