@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from textdiff.data import (
     GapsTask,
+    LengthsTask,
     PackedCorpus,
     PrefixTask,
     TrainingLoader,
@@ -27,6 +28,7 @@ from textdiff.data import (
 )
 from textdiff.data.packing import chunks_of
 from textdiff.errors import ConfigError, DataError
+from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer, train_tokenizer
 from textdiff.vocabulary import Vocabulary
 
@@ -116,7 +118,7 @@ def loader(ids: np.ndarray, tasks: tuple, dropout: float = 0.0, length: int = 48
 
 
 def test_a_sample_depends_on_its_number_only() -> None:
-    tasks = (WholeTask(), PrefixTask(), GapsTask())
+    tasks = (WholeTask(), PrefixTask(), GapsTask(), LengthsTask())
     made = loader(np.random.default_rng(0).integers(2, 30, 4000), tasks)
     whole = made.batch(0, 12)
     parts = [made.batch(first, 4) for first in (0, 4, 8)]
@@ -131,25 +133,46 @@ def test_special_ids_in_the_text_are_given() -> None:
     assert canvas.frozen.all()
 
 
-def test_gaps_hold_the_text_and_fillers_after_it() -> None:
-    """Without the fillers a sample is the window's text; a gap's fillers follow its text."""
+def gaps_of(canvas: Canvas) -> list[np.ndarray]:
+    """The gaps of a sample in ids, a given filler at the end of an open one included."""
+    row, given = canvas.ids[0].numpy(), canvas.frozen[0].numpy() & (canvas.ids[0].numpy() != 3)
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], given, [1]]).astype(int)))
+    return [row[start:stop] for start, stop in edges.reshape(-1, 2)]
+
+
+def test_gaps_hold_the_text_and_nothing_else() -> None:
     ids = np.random.default_rng(1).integers(4, 30, 5000)
-    made = loader(ids, (GapsTask(max_room=8, density=0.5),))
-    rooms = []
+    made = loader(ids, (GapsTask(max_length=8, density=0.5),))
+    lengths = []
     for number in range(40):
         canvas = made.batch(number, 1)
+        assert canvas.blank is None
+        assert (canvas.ids[0].numpy() == made.corpus.window(number)).all()
+        lengths += [len(gap) for gap in gaps_of(canvas)]
+    assert max(lengths) <= 8 and min(lengths) == 1
+    assert 0.35 < np.mean([(~made.batch(i, 1).frozen).float().mean() for i in range(40)]) < 0.65
+
+
+def test_open_gaps_hold_the_text_and_fillers_after_it() -> None:
+    """Without the fillers a sample is the window's text; a gap's fillers follow its text, and the last one is given."""
+    ids = np.random.default_rng(1).integers(4, 30, 5000)
+    made = loader(ids, (LengthsTask(max_room=8, density=0.4, exact=0.25),))
+    rooms, opened = [], []
+    for number in range(60):
+        canvas = made.batch(number, 1)
+        assert canvas.blank is not None and canvas.blank.all()
         row, frozen = canvas.ids[0].numpy(), canvas.frozen[0].numpy()
         text = row[row != 3]
         assert (text == made.corpus.window(number)[: len(text)]).all()
-        assert not frozen[row == 3].any()
-        edges = np.flatnonzero(np.diff(np.concatenate([[1], frozen, [1]]).astype(int)))
-        for start, stop in edges.reshape(-1, 2):
-            gap = row[start:stop]
+        last = (row == 3) & np.append(row[1:] != 3, True)
+        assert (frozen[:-1] == ((row != 3) & frozen | last)[:-1]).all(), "of the fillers only the last is given"
+        for gap in gaps_of(canvas)[:-1]:  # the window may end in the last one
             assert gap[0] != 3
             assert (np.diff((gap == 3).astype(int)) >= 0).all(), "no text after a filler"
             rooms.append(len(gap))
-    assert max(rooms) <= 8 and min(rooms) == 1
-    assert 0.35 < np.mean([(~made.batch(i, 1).frozen).float().mean() for i in range(40)]) < 0.65
+            opened.append(gap[-1] == 3)
+    assert max(rooms) <= 8
+    assert 0.65 < np.mean(opened) < 0.85
 
 
 @pytest.mark.parametrize("words", [0.0, 1.0])
@@ -160,12 +183,12 @@ def test_gaps_of_whole_words_cut_none(words: float) -> None:
         [[generator.integers(4, 10), *generator.integers(10, 30, generator.integers(3))] for _ in range(3000)]
     )
     joins = np.arange(30) >= 10
-    made = replace(loader(ids, (GapsTask(max_room=8, words=words),)), joins=joins)
+    made = replace(loader(ids, (GapsTask(max_length=8, words=words),)), joins=joins)
     starts, stops = [], []
     for number in range(60):
         canvas = made.batch(number, 1)
         row, frozen = canvas.ids[0].numpy(), canvas.frozen[0].numpy()
-        assert (row[row != 3] == made.corpus.window(number)[: (row != 3).sum()]).all()
+        assert (row == made.corpus.window(number)).all()
         edges = np.flatnonzero(np.diff(np.concatenate([[1], frozen, [1]]).astype(int)))
         inner = [(start, stop) for start, stop in edges.reshape(-1, 2) if stop < len(row)]
         assert all(stop - start <= 8 for start, stop in inner)
@@ -224,7 +247,9 @@ def test_evaluation_covers_every_token_once() -> None:
     ("make", "message"),
     [
         (lambda: GapsTask(share=0), "share must be above 0, got 0"),
-        (lambda: GapsTask(max_room=0), "max_room must be at least 1, got 0"),
+        (lambda: GapsTask(max_length=0), "max_length must be at least 1, got 0"),
+        (lambda: LengthsTask(max_room=1), "max_room must be at least 2, got 1"),
+        (lambda: LengthsTask(exact=-0.5), "exact must be between 0 and 1, got -0.5"),
         (lambda: GapsTask(density=1.5), "density must be between 0 and 1, got 1.5"),
     ],
 )

@@ -10,10 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import drafts_of
 
 from textdiff.errors import DataError
 from textdiff.text.document import Document
-from textdiff.text.layout import Draft, Layout, lay_out
+from textdiff.text.layout import Layout, Slot, lay_out
 from textdiff.text.outline import Outline, outlines_of
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 
@@ -30,21 +31,12 @@ def characters() -> Tokenizer:
     return train_tokenizer("characters", iter(STORY), 60)
 
 
-def draft_of(
-    source: str,
-    tokenizer: Tokenizer,
-    context: int = 64,
-    rooms: Sequence[int] = (),
-    lengths: Sequence[int] = (),
-    seed: int = 0,
-) -> Draft:
+def one(source: str, tokenizer: Tokenizer, context: int = 64, **options: Sequence[int]) -> Layout:
+    """A document on the canvas, gaps numbered as in the document; six tokens each unless `lengths` says otherwise."""
     document = Document.parse(source.encode())
-    rooms = rooms or [6] * len(document.gaps)
-    return Draft(outlines_of(document, tokenizer, context), seed, rooms, lengths or rooms, [0] * len(rooms))
-
-
-def one(source: str, tokenizer: Tokenizer, context: int = 64, **sizes: Sequence[int]) -> Layout:
-    return lay_out([draft_of(source, tokenizer, context, **sizes)], tokenizer, context)
+    lengths = options.pop("lengths", [6] * len(document.gaps))
+    drafts = drafts_of(document, tokenizer, context, lengths, **options)  # type: ignore[arg-type]
+    return lay_out(drafts, tokenizer, context).renumbered([(0, draft.outline.gaps) for draft in drafts])
 
 
 def given_pieces(layout: Layout, tokenizer: Tokenizer, row: int = 0) -> bytes:
@@ -64,11 +56,11 @@ def test_a_document_is_one_row_between_its_ends(own: Tokenizer) -> None:
     assert (layout.rows[0].start_byte, layout.rows[0].stop_byte) == (0, len("The king [MASK] the ship."))
 
 
-def test_what_a_gap_does_not_need_holds_the_filler(own: Tokenizer) -> None:
-    layout = one("The king [MASK] the [MASK].", own, rooms=[6, 3], lengths=[2, 3])
+def test_a_gap_of_open_length_ends_with_a_given_filler(own: Tokenizer) -> None:
+    layout = one("The king [MASK] the [MASK].", own, lengths=[6, 3], open_gaps=[0])
     first, second = layout.slots
-    assert (first.stop - first.start, first.end - first.start) == (2, 6) and second.stop == second.end
-    assert layout.canvas.ids[0, first.stop : first.end].tolist() == [3] * 4
+    assert (first.stop - first.start, second.stop - second.start) == (6, 3)
+    assert (layout.canvas.ids[0] == 3).nonzero().flatten().tolist() == [first.stop]
     assert layout.canvas.free[0].nonzero().flatten().tolist() == [
         *range(first.start, first.stop), *range(second.start, second.stop)
     ]  # fmt: skip
@@ -90,14 +82,14 @@ def test_characters_keep_their_spaces(characters: Tokenizer) -> None:
 
 
 def test_i2_a_gap_larger_than_the_context_is_refused(own: Tokenizer) -> None:
-    one("[MASK]", own, rooms=[62])
+    one("[MASK]", own, lengths=[62])
     with pytest.raises(DataError, match=r"gap 2 needs 65 positions, but .* has room for 64"):
-        one("a [MASK] b [MASK]", own, rooms=[1, 65])
+        one("a [MASK] b [MASK]", own, lengths=[1, 65])
 
 
 def test_i2_long_documents_become_windows(own: Tokenizer) -> None:
     body = STORY[0] * 5
-    layout = one(f"{body}[MASK]{body}[MASK]", own, context=48, rooms=[2, 3])
+    layout = one(f"{body}[MASK]{body}[MASK]", own, context=48, lengths=[2, 3])
     assert [(slot.gap, slot.row, slot.kept) for slot in layout.slots] == [(0, 0, True), (1, 1, True)]
     assert layout.canvas.valid.sum(-1).tolist() == [48, 48]
     # ends of the document stand only where a window touches them
@@ -109,14 +101,19 @@ def test_i2_long_documents_become_windows(own: Tokenizer) -> None:
 
 
 def test_i2_every_gap_is_kept_once(own: Tokenizer) -> None:
-    layout = one(" the ship[MASK]".join(["a"] * 40), own, context=24, rooms=[4] * 39)
+    layout = one(" the ship[MASK]".join(["a"] * 40), own, context=24, lengths=[4] * 39)
     assert len(layout.rows) > 3 and any(not slot.kept for slot in layout.slots)
     assert [slot.gap for slot in layout.slots if slot.kept] == list(range(39))
 
 
 def test_i4_a_document_is_laid_out_alike_alone_and_among_others(own: Tokenizer) -> None:
     sources = ["[MASK]", "The king [MASK].", STORY[0] * 4 + "[MASK]" + STORY[0] * 4 + "[MASK] x"]
-    drafts = [draft_of(s, own, 40, seed=seed) for s, seed in zip(sources, [-1, 2**63, 7], strict=True)]
+    documents = [Document.parse(source.encode()) for source in sources]
+    drafts = [
+        draft
+        for document, seed in zip(documents, [-1, 2**62, 7], strict=True)
+        for draft in drafts_of(document, own, 40, [6] * len(document.gaps), seed=seed)
+    ]
     together = lay_out(drafts, own, 40)
     for k, draft in enumerate(drafts):
         alone = lay_out([draft], own, 40)
@@ -158,14 +155,22 @@ def test_a_window_shows_what_it_says(own: Tokenizer, parts: list[str], context: 
     """The tokens given in a row spell the bytes that the row says it shows, and far text changes nothing."""
     source = "".join(parts)
     document = Document.parse(source.encode())
-    rooms = [1] * len(document.gaps)
-    near = lay_out([Draft(outlines_of(document, own, context), 0, rooms, rooms, rooms)], own, context)
-    whole = lay_out([Draft(outlines_of(document, own, 10_000), 0, rooms, rooms, rooms)], own, context)
-    assert [slot.gap for slot in near.slots if slot.kept] == [slot.gap for slot in whole.slots if slot.kept]
+    lengths = [1] * len(document.gaps)
+    near = one(source, own, context, lengths=lengths)
+    whole = lay_out(drafts_of(document, own, 10_000, lengths), own, context)
+    kept = [[slot for slot in layout.slots if slot.kept] for layout in (near, whole)]
+    assert [slot.gap for slot in kept[0]] == [slot.gap for slot in kept[1]]
+    for mine, theirs in zip(*kept, strict=True):
+        assert window_of(near, mine) == window_of(whole, theirs)
     for number, row in enumerate(near.rows):
         shown = document.source[row.start_byte : row.stop_byte].replace(b"[MASK]", b"")
         # a window may end within a character, whose byte counts as seen
         assert letters(given_pieces(near, own, number)) == letters(shown)
+
+
+def window_of(layout: Layout, slot: Slot) -> tuple[list[int], int]:
+    """What the row of a slot shows, and where in it the slot is."""
+    return layout.canvas.ids[slot.row][layout.canvas.valid[slot.row]].tolist(), slot.start
 
 
 def letters(data: bytes) -> bytes:
@@ -188,5 +193,5 @@ def test_a_foreign_metaspace_tokenizer_writes_no_space_after_a_gap(tmp_path: Pat
     backend.add_special_tokens([AddedToken(p, special=True) for p in ("<unk>", "<mask>")])
     backend.save(str(tmp_path / "tokenizer.json"))
     tokenizer = load_tokenizer(tmp_path)
-    layout = one("the [MASK], sea", tokenizer, rooms=[1])
+    layout = one("the [MASK], sea", tokenizer, lengths=[1])
     assert given_pieces(layout, tokenizer) == b" the, sea"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from oracles import ToyLanguage, canvas_of
@@ -126,3 +128,30 @@ def test_t2_rows_without_a_free_token_cost_nothing() -> None:
 def test_objectives_are_built_by_name() -> None:
     assert build(Objective, "nelbo") == NelboObjective()
     assert build(Objective, {"name": "cross_entropy"}) == CrossEntropyObjective()
+
+
+@pytest.mark.parametrize("objective", [NelboObjective(), CrossEntropyObjective()], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("process", PROCESSES, ids=name)
+def test_blank_rows_are_all_noise(process: ForwardProcess, objective: Objective) -> None:
+    """Whatever their noise level is, the denoiser sees nothing of what they hold; the other rows are as they were."""
+    seen: list[Tensor] = []
+
+    def spy(x_t: Tensor, t: Tensor, canvas: object, where: Tensor) -> Tensor:
+        seen.append(x_t)
+        return torch.zeros(int(where.sum()), LANGUAGE.vocabulary.size)
+
+    plain = canvas_of(LANGUAGE.sample(4000, seed=1), seed=7)
+    blank = torch.arange(4000) % 2 == 0
+    level = torch.full((4000,), 1e-3, dtype=torch.float64)
+    reports = [
+        objective(spy, process, canvas, level, Draws.seeded(canvas.seeds))
+        for canvas in (plain, replace(plain, blank=blank))
+    ]
+    assert all(bool(report.loss.isfinite()) for report in reports)
+    assert torch.equal(seen[0][~blank], seen[1][~blank])
+    assert float((seen[0] == plain.ids)[blank].double().mean()) > 0.6
+    # uniform noise hits the right token by chance
+    by_chance = max(
+        0.0, float((process.sample_noise(plain.ids, Draws.seeded(plain.seeds)) == plain.ids).double().mean())
+    )
+    assert float((seen[1] == plain.ids)[blank].double().mean()) < by_chance + 0.03

@@ -43,16 +43,19 @@ def scored(
     model: SimpleNamespace, tokens: Tokenizer, source: str, fills: list[list[str]], odds: float | None = None
 ) -> list[list[float]]:
     """The scores of some fills of a document; `odds`: the probability of each length."""
-    document = Document.parse(source.encode())
-    outlines = outlines_of(document, tokens, model.config.context_length)
-    wishes = [anything(tokens, (1, 2, 3))] * len(document.gaps)
-    sized = []
+    outlines = outlines_of(Document.parse(source.encode()), tokens, model.config.context_length)
+    sized, parts = [], []
     for texts in fills:
-        lengths = tuple(len(text) for text in texts)
-        considered = [() if odds is None else (LengthOdds(k, odds), LengthOdds(9, 1 - odds)) for k in lengths]
-        sized.append(Sized(Plan(document, outlines, wishes, 0), lengths, lengths, tuple(considered)))
+        for outline in outlines:
+            parts.append([texts[gap] for gap in outline.gaps])
+            lengths = tuple(len(text) for text in parts[-1])
+            considered = [() if odds is None else (LengthOdds(k, odds), LengthOdds(9, 1 - odds)) for k in lengths]
+            sized.append(
+                Sized(Plan(outline, [anything(tokens, (1, 2, 3))] * len(lengths), 0), lengths, tuple(considered))
+            )
     layout = lay_out([one.draft for one in sized], tokens, model.config.context_length)
-    return infilling_scores(model, layout, written(layout, tokens, fills), sized)
+    found = iter(infilling_scores(model, layout, written(layout, tokens, parts), sized))
+    return [[score for _ in outlines for score in next(found)] for _ in fills]
 
 
 def written(layout: Layout, tokens: Tokenizer, fills: list[list[str]]) -> Tensor:

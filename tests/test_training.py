@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from textdiff.backbones import DiTConfig
-from textdiff.data import GapsTask, PackedCorpus, TrainingLoader, WholeTask
+from textdiff.data import GapsTask, LengthsTask, PackedCorpus, TrainingLoader, WholeTask
 from textdiff.errors import CheckpointError, ConfigError, NonFiniteError
 from textdiff.model import DiffusionModel
 from textdiff.objectives import CrossEntropyObjective
@@ -42,7 +42,9 @@ def job(output: Path, config: TrainingConfig = SMALL) -> TrainingJob:
     backbone = DiTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, dropout=0.0)
     model = DiffusionModel.of(backbone, AbsorbingProcess(VOCABULARY), 16)
     ids = np.random.default_rng(0).integers(4, 12, 2000).astype(np.int32)
-    loader = TrainingLoader(PackedCorpus(ids, 16, seed=1), VOCABULARY, (WholeTask(), GapsTask(max_room=4)))
+    loader = TrainingLoader(
+        PackedCorpus(ids, 16, seed=1), VOCABULARY, (WholeTask(), GapsTask(max_length=4), LengthsTask(max_room=4))
+    )
     output.mkdir(parents=True, exist_ok=True)
     return TrainingJob(model, loader, CrossEntropyObjective(), config, output, seed=3, fingerprint={"kind": "test"})
 

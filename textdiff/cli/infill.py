@@ -154,4 +154,4 @@ def infill(
     if request.is_many:
         fill_many(request, options, model, lambda: load_infiller(model))
     elif ranks_here().is_first:
-        fill_one(request, options, lambda: load_infiller(model), watch_delay)
+        fill_one(request, options, model, lambda: load_infiller(model), watch_delay)

@@ -11,12 +11,10 @@ crash at any point each file is either known to be from here, or was never touch
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from textdiff.errors import DataError
-from textdiff.files import system_words
-from textdiff.files.staging import room_for
+from textdiff.files import append_line, system_words
 
 STEM = ".textdiff-infill"
 
@@ -51,17 +49,7 @@ class Journal:
             DataError: the journal cannot be written.
             ResourceError: the disk is full.
         """
-        line = json.dumps({"path": place, "key": key, "output": output}).encode() + b"\n"
-        try:
-            with room_for(self._path, self._path), self._path.open("a+b") as file:
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    line = (b"" if file.read(1) == b"\n" else b"\n") + line  # a crash may have cut the last line
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise DataError(f"{self._path} cannot be written: {system_words(error)}") from None
+        append_line(self._path, json.dumps({"path": place, "key": key, "output": output}).encode())
         self._written.setdefault(place, set()).add((key, output))
 
     def remove(self) -> None:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textdiff import __version__
 from textdiff.cli.destinations import Destination, InPlace, OneFile, OutputFolder
-from textdiff.cli.loading import fingerprint
 from textdiff.cli.meter import Meter
 from textdiff.cli.output import is_terminal
 from textdiff.cli.ranks import Ranks, joined
@@ -33,7 +29,7 @@ def fill_many(request: Request, options: dict[str, Any], model: str, load: Calla
     with joined() as ranks:
         folder = request.output_folder
         sources = ranks.gather(find_sources(request.files, request.patterns, folder))[0]
-        token, key = request.token, _key_of(request, options, model)
+        token, key = request.token, request.key(options, model)
         job = Job(functools.cache(load), request.document, lambda data: token.find(data, 0) is not None, options, key)
         destination = _destination(request, key, ranks)
         views = Views(request.as_json, request.diff, is_all=destination is None)
@@ -52,13 +48,6 @@ def fill_many(request: Request, options: dict[str, Any], model: str, load: Calla
             destination.finish()
         if ranks.is_first:
             _conclude(total, unit, request, folder is not None)
-
-
-def _key_of(request: Request, options: dict[str, Any], model: str) -> str:
-    """Stands for everything but its source that a filled document depends on."""
-    texts = {name: value for name, value in options.items() if name != "score"}
-    facts = [__version__, fingerprint(model), request.mask_token, request.field, texts]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _destination(request: Request, key: str, ranks: Ranks) -> Destination | None:

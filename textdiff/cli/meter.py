@@ -71,18 +71,20 @@ class _GapCounter:
     def __init__(self, show: Callable[[int], None]) -> None:
         self._show = show
         self._layout: Layout | None = None
+        self._before = 0
         self._gaps: dict[int, int] = {}
         self._finished: set[int] = set()
 
     def __call__(self, layout: Layout, progress: Progress) -> None:
         if layout is not self._layout:
+            self._before += sum(self._gaps.values())
             self._layout, self._gaps, self._finished = layout, {}, set()
             for slot in layout.slots:
                 self._gaps[slot.row] = self._gaps.get(slot.row, 0) + slot.kept
         rows = progress.rows[~progress.event.noisy.any(-1).cpu()].tolist()
         if not self._finished.issuperset(rows):
             self._finished.update(rows)
-            self._show(sum(self._gaps.get(row, 0) for row in self._finished))
+            self._show(self._before + sum(self._gaps.get(row, 0) for row in self._finished))
 
 
 def _bar(total: int) -> Any:

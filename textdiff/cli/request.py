@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from textdiff import __version__
+from textdiff.cli.loading import fingerprint
 from textdiff.cli.sources import STDIN
 from textdiff.errors import UsageError
 from textdiff.text.mask_tokens import STANDARD, MaskToken, mask_token_of
@@ -78,6 +82,16 @@ class Request:
             return Document.parse(data, self.mask_token if self.mask_token is not None else STANDARD)
         listed = [] if self.spans_file is None else load_spans(self.spans_file)
         return Document.with_spans(data, [*map(parse_span, self.spans), *listed])
+
+    def key(self, options: Mapping[str, Any], model: str) -> str:
+        """Stands for everything but its source that a filled document depends on.
+
+        Raises:
+            CheckpointError: there is no such model.
+        """
+        texts = {name: value for name, value in options.items() if name != "score"}
+        facts = [__version__, fingerprint(model), self.mask_token, self.field, texts]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def check(self, world: int) -> None:
         """Raises a UsageError if options contradict each other, or cannot be had in so many processes."""

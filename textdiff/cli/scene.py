@@ -128,8 +128,9 @@ class DocumentScene:
         self._given = {
             (number, gap): texts for number, document in enumerate(documents) for gap, texts in _given(document)
         }
-        self._painter = _Painter(tokenizer, all_free=True)
+        self._tokenizer = tokenizer
         self._slots = SlotsAtWork()
+        self._layout: Layout | None = None
         self._noisy: dict[_Place, bool] = {}
 
     @property
@@ -143,6 +144,8 @@ class DocumentScene:
         Args:
             room: characters that can be seen at once; about as many are drawn on either side of the first noise.
         """
+        if layout is not self._layout:
+            self._layout, self._painter = layout, _Painter(self._tokenizer, all_free=True)
         ids, noisy = progress.event.ids.tolist(), progress.event.noisy.tolist()
         gaps: dict[_Place, Text] = {}
         for slot, row in self._slots.of(layout, progress):

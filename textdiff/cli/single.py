@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textdiff.cli.documents import read_input
 from textdiff.cli.meter import Meter
-from textdiff.cli.output import is_terminal, put, put_json, shows_colours
+from textdiff.cli.output import is_terminal, put, put_json, say, shows_colours
 from textdiff.cli.report import print_diff, report, tell_alternatives, tell_open
 from textdiff.cli.request import Request
 from textdiff.cli.sources import STDIN
+from textdiff.cli.unfinished import Unfinished
 from textdiff.cli.visible import painted_spans
 from textdiff.files import atomic_write, require_writable
 
@@ -26,12 +30,16 @@ if TYPE_CHECKING:
 
 _LONG = 40
 """Gaps of a document from which on its progress is shown."""
+_MANY = 128
+"""Gaps of a document from which on what is filled of it is kept, in case that the run is stopped."""
 
 
-def fill_one(request: Request, options: dict[str, Any], load: Callable[[], Infiller], delay: float) -> None:
+def fill_one(request: Request, options: dict[str, Any], model: str, load: Callable[[], Infiller], delay: float) -> None:
     """Fills one document.
 
     Args:
+        model: its name.
+        load: loads it.
         delay: seconds that --watch rests after each picture.
     """
     name = request.files[0]
@@ -42,10 +50,16 @@ def fill_one(request: Request, options: dict[str, Any], load: Callable[[], Infil
     if target is not None:
         require_writable(target)
     infiller = load()
-    with _watched(request, document, infiller, delay, len(source)) as (watching, trace):
-        result = infiller.infill(document, **watching, **options)
+    unfinished = None
+    if target is not None and len(document.gaps) > _MANY:
+        facts = [request.key(options, model), options["score"], [*map(asdict, document.gaps)]]
+        unfinished = Unfinished(target, _digest(source, facts))
+    with _watched(request, document, infiller, delay, len(source)) as (watching, trace), _going_on(unfinished):
+        result = infiller.infill(document, **watching, **options, memory=unfinished)
     if target is not None:
         atomic_write(target, result.document.encode(), source if request.in_place else None)
+    if unfinished is not None:
+        unfinished.remove()
     label = "document" if name == STDIN else name
     if trace is not None and request.trace is not None:
         from textdiff.cli.trace import write_trace
@@ -60,6 +74,26 @@ def fill_one(request: Request, options: dict[str, Any], load: Callable[[], Infil
     if not request.as_json:
         tell_alternatives(result)
     tell_open(result, document, label)
+
+
+def _digest(source: bytes, facts: Sequence[Any]) -> str:
+    """Stands for a document, its gaps and everything else that its fills depend on."""
+    return hashlib.sha256(source + json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _going_on(unfinished: Unfinished | None) -> Iterator[None]:
+    """Says what an earlier run has filled, and on an interrupt how to go on."""
+    if unfinished is not None and unfinished.recalled:
+        say(f"an earlier run has filled {unfinished.recalled:,} gaps: going on from there")
+    try:
+        yield
+    except KeyboardInterrupt:
+        if unfinished is None:
+            raise
+        raise KeyboardInterrupt(
+            "interrupted. What is filled is kept beside the output: the same command goes on from here"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,21 +36,33 @@ class TrainingLoader:
     def batch(self, first: int, rows: int) -> Canvas:
         """The canvas of the samples first … first + rows - 1."""
         samples = [self._sample(number) for number in range(first, first + rows)]
-        ids = torch.from_numpy(np.stack([ids for ids, _, _, _ in samples])).long()
-        given = torch.from_numpy(np.stack([flags for _, flags, _, _ in samples]))
-        hide = torch.tensor([hidden for _, _, hidden, _ in samples])
-        seeds = torch.tensor([seed for _, _, _, seed in samples])
+        ids = torch.from_numpy(np.stack([sample.ids for sample in samples])).long()
+        given = torch.from_numpy(np.stack([sample.given for sample in samples]))
+        hide = torch.tensor([sample.hidden for sample in samples])
+        seeds = torch.tensor([sample.seed for sample in samples])
+        blank = torch.tensor([sample.blank for sample in samples])
         frozen = given | ~self.vocabulary.writable()[ids]
         hidden = hide[:, None] & frozen if bool(hide.any()) else None
-        return Canvas(ids, frozen, torch.ones_like(frozen), seeds, hidden)
+        return Canvas(ids, frozen, torch.ones_like(frozen), seeds, hidden, blank if bool(blank.any()) else None)
 
-    def _sample(self, number: int) -> tuple[Ids, np.ndarray, bool, int]:
+    def _sample(self, number: int) -> _Sample:
         generator = keyed_generator(self.corpus.seed, 2**63 + number)  # never the key of an epoch
         seed = int(generator.integers(2**63))
         hidden = bool(generator.random() < self.condition_dropout)
         shares = np.array([task.share for task in self.tasks])
         task = self.tasks[int(generator.choice(len(self.tasks), p=shares / shares.sum()))]
-        return *task.make(self.corpus.window(number), self.vocabulary, generator, self.joins), hidden, seed
+        ids, given = task.make(self.corpus.window(number), self.vocabulary, generator, self.joins)
+        return _Sample(ids, given, hidden, task.blank, seed)
+
+
+class _Sample(NamedTuple):
+    """A row of a batch: ids [L], which are given [L], and whether these are hidden and all the others noise."""
+
+    ids: Ids
+    given: Flags
+    hidden: bool
+    blank: bool
+    seed: int
 
 
 def evaluation_batches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,14 @@ Flags = npt.NDArray[np.bool_]
 
 @family
 class GapMaker(ABC):
-    """Turns a window of text into a training sample of the same length."""
+    """Turns a window of text into a training sample of the same length.
+
+    Attributes:
+        blank: whether everything that is free is noise, whatever the noise level of the row.
+        share: how often, relative to the other tasks.
+    """
+
+    blank: ClassVar[bool] = False
 
     share: float
 
@@ -76,56 +84,136 @@ class PrefixTask(GapMaker):
 @register(GapMaker, "gaps")
 @dataclass(frozen=True)
 class GapsTask(GapMaker):
-    """Several gaps, most of them with more room than text: what is left over holds the filler.
+    """Several gaps whose lengths are known, each as many positions as text: what a document looks like while it is filled.
 
     Attributes:
         share: how often, relative to the other tasks.
-        max_room: the largest room of a gap, in positions; rooms are log-uniform up to it.
+        max_length: the longest gap, in tokens; lengths are log-uniform up to it.
         density: the part of the window that lies in gaps, on average.
-        exact: the part of the gaps whose text fills all of their room.
         words: the part of the gaps that hold whole words, as the gaps of documents do.
-
-    The text's length is log-uniform between 1 and the room, and so independent of anything that the network sees: what a
-    filled gap's length is has to be learned.
     """
 
     share: float = 1.0
-    max_room: int = 32
-    density: float = 0.4
+    max_length: int = 24
+    density: float = 0.5
+    words: float = 0.8
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+        _check_length("max_length", self.max_length, 1)
+        _check_parts(density=self.density, words=self.words)
+
+    def make(
+        self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
+    ) -> tuple[Ids, Flags]:
+        cutter = _Cutter(ids, generator, None if joins is None else np.flatnonzero(~joins[ids]))
+        while cutter.written < len(ids):
+            length = _log_uniform(self.max_length, generator)
+            cutter.skip(length, self.density)
+            cutter.gap(length, self.max_length, generator.random() < self.words)
+        return cutter.result()
+
+
+@register(GapMaker, "lengths")
+@dataclass(frozen=True)
+class LengthsTask(GapMaker):
+    """Several gaps with more room than text, all of it noise: what is left over holds the filler.
+
+    The last position of a room is a given filler, which tells it from a gap of known length. It shows the network a document as it is when the lengths are chosen, before anything is written. The text's length is
+    log-uniform whatever the room, so what a gap's length is has to be learned from the text around it.
+
+    Attributes:
+        share: how often, relative to the other tasks.
+        max_room: the largest room of a gap, in positions; rooms are uniform from 2.
+        density: the part of the window that lies in gaps, on average.
+        exact: the part of the gaps that have no room to spare, and no filler: their lengths are known.
+        words: the part of the gaps that hold whole words, as the gaps of documents do.
+    """
+
+    blank: ClassVar[bool] = True
+
+    share: float = 1.0
+    max_room: int = 24
+    density: float = 0.35
     exact: float = 0.25
     words: float = 0.8
 
     def __post_init__(self) -> None:
         _check_share(self.share)
-        if self.max_room < 1:
-            raise ConfigError(f"max_room must be at least 1, got {self.max_room}")
-        for name in ("density", "exact", "words"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        _check_length("max_room", self.max_room, 2)
+        _check_parts(density=self.density, exact=self.exact, words=self.words)
 
     def make(
         self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
     ) -> tuple[Ids, Flags]:
         if vocabulary.filler_id is None:
-            raise ConfigError("the task 'gaps' needs a vocabulary with a filler token")
-        edges = None if joins is None else np.flatnonzero(~joins[ids])
-        parts: list[Ids] = []
-        given: list[Flags] = []
-        read = written = 0
-        while written < len(ids):
-            room = _log_uniform(self.max_room, generator)
-            exact = generator.random() < self.exact
-            text = room if exact else _log_uniform(room, generator)
-            start = read + 1 + int(generator.exponential(room * (1 - self.density) / max(self.density, 1e-3)))
-            stop = start + text
-            if edges is not None and generator.random() < self.words:
-                start, stop = _whole_words(edges, start, stop, start + room)
-            filler = np.full(0 if exact else room - (stop - start), vocabulary.filler_id, dtype=np.int32)
-            parts += [ids[read:start], ids[start:stop], filler]
-            given += [np.full(len(part), i == 0) for i, part in enumerate(parts[-3:])]
-            read = stop
-            written += sum(map(len, parts[-3:]))
-        return np.concatenate(parts)[: len(ids)], np.concatenate(given)[: len(ids)]
+            raise ConfigError("the task 'lengths' needs a vocabulary with a filler token")
+        cutter = _Cutter(ids, generator, None if joins is None else np.flatnonzero(~joins[ids]))
+        while cutter.written < len(ids):
+            room = int(generator.integers(2, self.max_room + 1))
+            cutter.skip(room, self.density)
+            text = cutter.gap(_log_uniform(room - 1, generator), room - 1, generator.random() < self.words)
+            if generator.random() >= self.exact:
+                cutter.fill(room - text, vocabulary.filler_id)
+        return cutter.result()
+
+
+class _Cutter:
+    """Goes through a window and leaves gaps in it.
+
+    Args:
+        ids: the window.
+        generator: of all that is drawn.
+        edges: where no word is cut, rising, or None.
+    """
+
+    def __init__(self, ids: Ids, generator: np.random.Generator, edges: npt.NDArray[np.int64] | None) -> None:
+        self._ids, self._generator, self._edges = ids, generator, edges
+        self._parts: list[Ids] = []
+        self._given: list[Flags] = []
+        self._read = 0
+        self.written = 0
+
+    def skip(self, room: int, density: float) -> None:
+        """Leaves text before a gap of so much room: on average as much as makes the density."""
+        kept = 1 + int(self._generator.exponential(room * (1 - density) / max(density, 1e-3)))
+        self._append(self._ids[self._read : self._read + kept], True)
+        self._read += kept
+
+    def gap(self, length: int, limit: int, whole_words: bool) -> int:
+        """A gap of about so many tokens, at most `limit`; returns how many."""
+        start, stop = self._read, self._read + length
+        if self._edges is not None and whole_words:
+            start, stop = _whole_words(self._edges, start, stop, start + limit)
+        self._append(self._ids[self._read : start], True)
+        self._append(self._ids[start:stop], False)
+        self._read = stop
+        return stop - start
+
+    def fill(self, count: int, filler: int) -> None:
+        """Fillers, of which the last is given."""
+        self._append(np.full(count - 1, filler, dtype=np.int32), False)
+        self._append(np.full(1, filler, dtype=np.int32), True)
+
+    def result(self) -> tuple[Ids, Flags]:
+        size = len(self._ids)
+        return np.concatenate(self._parts)[:size], np.concatenate(self._given)[:size]
+
+    def _append(self, ids: Ids, given: bool) -> None:
+        self._parts.append(ids)
+        self._given.append(np.full(len(ids), given))
+        self.written += len(ids)
+
+
+def _check_length(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}")
+
+
+def _check_parts(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name} must be between 0 and 1, got {value}")
 
 
 def _log_uniform(most: int, generator: np.random.Generator) -> int:

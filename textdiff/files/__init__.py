@@ -1,5 +1,6 @@
 """Files that survive a crash, and readers that trust nothing that they are given."""
 
+from textdiff.files.appending import append_line
 from textdiff.files.documents import atomic_file, atomic_write, require_writable
 from textdiff.files.folders import atomic_folder
 from textdiff.files.manifest import MANIFEST, require_intact, sha256_of, verify_folder
@@ -9,6 +10,7 @@ from textdiff.files.yaml_reader import dump_yaml, load_yaml, parse_yaml
 
 __all__ = [
     "MANIFEST",
+    "append_line",
     "atomic_file",
     "atomic_folder",
     "atomic_write",

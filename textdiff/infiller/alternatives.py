@@ -1,4 +1,4 @@
-"""Several ways to fill a document: distinct ones, the likeliest first."""
+"""Several ways to fill a stretch of a document: distinct ones, the likeliest first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from textdiff.infiller.filling import Fill, Filler
 from textdiff.infiller.writing import Progress
 from textdiff.text.layout import Layout
 
-_TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.0)
-"""At least so warm is each round of draws: a cool sampler gives the same fill again and again."""
+_TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.0, 2.0, 4.0)
+"""At least so warm is each round of draws: a cool sampler gives the same fill again and again. The last rounds are for gaps
+that hold one of a few texts, some of them hardly probable."""
 _ALTERNATIVES = 0xA17
 
 
@@ -49,5 +50,5 @@ def _take(found: list[dict[tuple[str, ...], Fill]], numbers: Sequence[int], fill
 
 
 def _seed(seed: int, go: int) -> int:
-    """The seed of a further go at a document."""
+    """The seed of a further go."""
     return int(Draws.seeded([seed]).fold(_ALTERNATIVES, torch.tensor([go])).keys[0])

@@ -1,12 +1,11 @@
-"""Documents on their way to the canvas: what their gaps may hold, and how long they are to be."""
+"""Stretches of documents on their way to the canvas: what their gaps may hold, and how long they are to be."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from textdiff.text.document import Document
 from textdiff.text.layout import Draft
 from textdiff.text.outline import Outline
 from textdiff.text.wishes import Wish
@@ -25,22 +24,20 @@ Odds = tuple[LengthOdds, ...]
 
 @dataclass(frozen=True)
 class Plan:
-    """A document, or one of several goes at it, before its gaps have a length.
+    """A stretch of a document, or one of several goes at it, before its gaps have a length.
 
     Attributes:
-        document: what is to be filled.
-        outlines: its stretches in tokens.
-        wishes: what each gap may hold.
+        outline: the stretch in tokens.
+        wishes: what each of its gaps may hold.
         seed: of this go.
     """
 
-    document: Document
-    outlines: Sequence[Outline]
+    outline: Outline
     wishes: Sequence[Wish]
     seed: int
 
-    def draft(self, rooms: Sequence[int], lengths: Sequence[int]) -> Draft:
-        return Draft(self.outlines, self.seed, rooms, lengths, [wish.start for wish in self.wishes])
+    def draft(self, lengths: Sequence[int], open_gaps: Collection[int] = ()) -> Draft:
+        return Draft(self.outline, self.seed, lengths, [wish.start for wish in self.wishes], open_gaps)
 
     def reseeded(self, seed: int) -> Plan:
         return replace(self, seed=seed)
@@ -52,19 +49,17 @@ class Sized:
 
     Attributes:
         plan: the plan.
-        rooms: positions of each gap.
         lengths: tokens of each gap's text.
         odds: what was considered for each gap; () where there was no choice.
     """
 
     plan: Plan
-    rooms: tuple[int, ...]
     lengths: tuple[int, ...]
     odds: tuple[Odds, ...]
 
     @property
     def draft(self) -> Draft:
-        return self.plan.draft(self.rooms, self.lengths)
+        return self.plan.draft(self.lengths)
 
     def log_odds(self, gap: int) -> float:
         """Log-probability of the length that a gap got; 0 where there was no choice."""

@@ -1,4 +1,4 @@
-"""One go at a batch of documents: lengths, canvas, sampling, texts."""
+"""One go at a batch of stretches of documents: lengths, canvas, sampling, texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from textdiff.infiller.bias import LengthBias
-from textdiff.infiller.drafts import Plan, Sized
+from textdiff.infiller.drafts import Odds, Plan, Sized
 from textdiff.infiller.lengths import size_by_model
 from textdiff.infiller.ranking import infilling_scores
 from textdiff.infiller.search import size_by_search
@@ -21,13 +21,13 @@ from textdiff.text.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class Fill:
-    """One way to fill a document.
+    """One way to fill a stretch of a document.
 
     Attributes:
         texts: of its gaps.
         log_p: for each gap the log-probability of its length and of its tokens when they were written, nats.
         scores: for each gap its share of the infilling log-likelihood, nats; None where nobody asked.
-        sized: the lengths, and what was considered.
+        odds: for each gap the lengths that were considered; () where there was no choice.
         visible: for each gap the bytes of the source that the network saw.
         nfe: network calls of the row that had the most.
         steps: sampler steps of the longest row of the batch.
@@ -37,7 +37,7 @@ class Fill:
     texts: tuple[str, ...]
     log_p: tuple[float, ...]
     scores: tuple[float, ...] | None
-    sized: Sized
+    odds: tuple[Odds, ...]
     visible: tuple[tuple[int, int], ...]
     nfe: int
     steps: int
@@ -45,7 +45,7 @@ class Fill:
 
     @property
     def score(self) -> float:
-        """Of the whole document, nats."""
+        """Of all its gaps, nats."""
         return sum(self.scores or self.log_p)
 
 
@@ -114,4 +114,4 @@ class Filler:
             visible.append((row.start_byte, row.stop_byte))
         nfe = max(int(written.nfe[slot.row]) for slot in slots)
         tokens = sum(sized.lengths)
-        return Fill(tuple(texts), tuple(log_p), scores, sized, tuple(visible), nfe, written.steps, tokens)
+        return Fill(tuple(texts), tuple(log_p), scores, sized.odds, tuple(visible), nfe, written.steps, tokens)

@@ -12,12 +12,13 @@ import torch
 
 from textdiff.draws import Draws
 from textdiff.errors import UsageError
-from textdiff.infiller.alternatives import distinct_fills
+from textdiff.infiller.assembly import Assembly
 from textdiff.infiller.bias import LengthBias
 from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.drafts import Plan
-from textdiff.infiller.filling import Fill, Filler
-from textdiff.infiller.results import Alternative, GapFill, GenerateResult, InfillResult, Sample, Stats
+from textdiff.infiller.filling import Filler
+from textdiff.infiller.parts import Memory, fill_parts
+from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions
 from textdiff.infiller.writing import Progress, text_constraint, write
 from textdiff.model import DiffusionModel
@@ -81,6 +82,7 @@ class Infiller:
         mask_token: str = STANDARD,
         score: bool = True,
         on_progress: Callable[[Layout, Progress], None] | None = None,
+        memory: Memory | None = None,
     ) -> InfillResult | list[InfillResult]:
         """Fills every gap. The same document, seed and options give the same result, whatever else is in the list.
 
@@ -97,6 +99,7 @@ class Infiller:
             mask_token: what marks a gap in text and bytes: a literal or the name of a preset.
             score: whether to work out scores (some network calls more). Several fills always have them.
             on_progress: called while rows are written; with several fills for the first go only.
+            memory: what an earlier call of the same documents and options has filled, and where this one keeps it.
 
         Raises:
             DataError: a document has no gap, is not UTF-8, or asks for what cannot be had.
@@ -113,11 +116,12 @@ class Infiller:
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.infill)
         filler = Filler(self.model, self.tokenizer, chosen, self._method(length), self._bias, score or n > 1)
         began = time.perf_counter()
-        plans = [self._plan(document, seed, length, room, tuple(must), tuple(forbid)) for document in parsed]
-        fills = distinct_fills(plans, filler, n, on_progress)
+        parts = [self._parts(document, seed, length, room, tuple(must), tuple(forbid)) for document in parsed]
+        fills = fill_parts(parts, filler, n, on_progress, memory)
         seconds = time.perf_counter() - began
         results = [
-            self._result(plan, found, n, min_confidence, seconds) for plan, found in zip(plans, fills, strict=True)
+            Assembly(*made, self.calibration).result(n, min_confidence, seconds, self.name, seed)
+            for made in zip(parsed, parts, fills, strict=True)
         ]
         return results[0] if single else results
 
@@ -201,7 +205,7 @@ class Infiller:
             raise UsageError(f"length must be 'auto', 'model', 'search' or numbers of tokens, got {length!r}")
         return "model" if known and length != "search" else "search"
 
-    def _plan(
+    def _parts(
         self,
         document: Document,
         seed: int,
@@ -209,7 +213,8 @@ class Infiller:
         room: int | None,
         must: tuple[str, ...],
         forbid: tuple[str, ...],
-    ) -> Plan:
+    ) -> list[Plan]:
+        """The stretches of a document; what one of them is filled with depends on nothing in the others."""
         ends = len(self.tokenizer.prefix_ids) + len(self.tokenizer.suffix_ids)
         most = max(1, self.context_length - ends)
         default = None if isinstance(length, str) else (length, length) if isinstance(length, int) else length
@@ -219,43 +224,12 @@ class Infiller:
             raise UsageError(f"room must be at least 1, got {room}")
         widest = min(ROOM if room is None else room, max(1, most // 2 if room is None else most))
         wishes = wishes_of(document, self.tokenizer, most, widest, default, must, forbid)
-        return Plan(document, outlines_of(document, self.tokenizer, self.context_length), wishes, seed)
-
-    def _result(
-        self, plan: Plan, fills: Sequence[Fill], n: int, min_confidence: float | None, seconds: float
-    ) -> InfillResult:
-        best = fills[0]
-        confidences = [self.calibration.confidence(value) for value in best.log_p]
-        closed = [min_confidence is None or value >= min_confidence for value in confidences]
-        filled = plan.document.fill([text if use else None for text, use in zip(best.texts, closed, strict=True)])
-        gaps = []
-        for gap, (start, end) in zip(plan.document.gaps, filled.spans, strict=True):
-            i = gap.index
-            gaps.append(
-                GapFill(
-                    index=i,
-                    name=gap.name,
-                    start_byte=start,
-                    end_byte=end,
-                    text=best.texts[i] if closed[i] else gap.markup,
-                    score=None if best.scores is None else best.scores[i],
-                    confidence=confidences[i],
-                    alternatives=self._alternatives(fills, i) if n > 1 else (),
-                    length_considered=best.sized.odds[i],
-                    visible_bytes=best.visible[i],
-                    open=not closed[i],
-                )
-            )
-        stats = Stats(best.steps, best.nfe, sum(fill.tokens for fill in fills), seconds)
-        return InfillResult(filled.text, tuple(gaps), stats, self.name, plan.seed, tuple(fill.texts for fill in fills))
-
-    def _alternatives(self, fills: Sequence[Fill], gap: int) -> tuple[Alternative, ...]:
-        """The distinct texts of a gap, each by the best fill that has it."""
-        found: dict[str, Alternative] = {}
-        for fill in fills:
-            confidence = self.calibration.confidence(fill.log_p[gap])
-            found.setdefault(fill.texts[gap], Alternative(fill.texts[gap], fill.score, confidence))
-        return tuple(found.values())
+        outlines = outlines_of(document, self.tokenizer, self.context_length)
+        seeds = Draws.seeded([seed] * len(outlines)).fold(torch.tensor([outline.gaps[0] for outline in outlines])).keys
+        return [
+            Plan(outline, [wishes[gap] for gap in outline.gaps], own)
+            for outline, own in zip(outlines, seeds.tolist(), strict=True)
+        ]
 
 
 def _parse(document: Fillable, mask_token: str) -> Document:

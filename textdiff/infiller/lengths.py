@@ -1,7 +1,8 @@
 """How many tokens a gap gets, from the model's own fillers.
 
-A model that knows the filler token was trained on gaps with more room than text. Its probability of a filler at position k
-of an empty gap is the probability that the text ends before it: one network call gives the whole law of the length.
+A model that knows the filler token was trained on gaps with more room than text, each with a given filler at its end that
+tells it from a gap of known length. Its probability of a filler at position k of an empty gap is the probability that the
+text ends before it: one network call gives the whole law of the length.
 """
 
 from __future__ import annotations
@@ -44,12 +45,7 @@ class _Sizing:
 
     def __init__(self, plans: Sequence[Plan], model: DiffusionModel, tokenizer: Tokenizer, temperature: float) -> None:
         self._plans, self._model, self._tokenizer, self._temperature = plans, model, tokenizer, temperature
-        # One position more than the longest text: whether a text fills all of its room, training says nothing about.
-        self._rooms = [[_room(wish.lengths) for wish in plan.wishes] for plan in plans]
-        self._lengths = [
-            [wish.lengths[0] if len(wish.lengths) == 1 else room for wish, room in zip(plan.wishes, rooms, strict=True)]
-            for plan, rooms in zip(plans, self._rooms, strict=True)
-        ]
+        self._lengths = [[wish.lengths[-1] for wish in plan.wishes] for plan in plans]
         self._odds: list[list[Odds]] = [[() for _ in plan.wishes] for plan in plans]
         self.open = {
             (number, gap)
@@ -60,7 +56,7 @@ class _Sizing:
 
     def advance(self) -> None:
         waiting = sorted({number for number, _ in self.open})
-        drafts = [self._plans[n].draft(self._rooms[n], self._lengths[n]) for n in waiting]
+        drafts = [self._plans[n].draft(self._lengths[n], self._open_gaps(n)) for n in waiting]
         layout = lay_out(drafts, self._tokenizer, self._model.config.context_length)
         for number, laws in self._laws(layout, waiting).items():
             surest = sorted(laws, key=lambda gap: (_entropy(laws[gap]), gap))
@@ -75,9 +71,12 @@ class _Sizing:
 
     def result(self) -> list[Sized]:
         return [
-            Sized(plan, tuple(rooms), tuple(lengths), tuple(odds))
-            for plan, rooms, lengths, odds in zip(self._plans, self._rooms, self._lengths, self._odds, strict=True)
+            Sized(plan, tuple(lengths), tuple(odds))
+            for plan, lengths, odds in zip(self._plans, self._lengths, self._odds, strict=True)
         ]
+
+    def _open_gaps(self, number: int) -> list[int]:
+        return [gap for gap in range(len(self._plans[number].wishes)) if (number, gap) in self.open]
 
     def _laws(self, layout: Layout, waiting: Sequence[int]) -> dict[int, dict[int, Tensor]]:
         """For each plan that waits and each of its open gaps the law of its length."""
@@ -92,9 +91,10 @@ class _Sizing:
         """The probabilities of a wish's lengths, float64, from log-probabilities [R, V] at its positions."""
         filler = self._tokenizer.vocabulary.filler_id
         assert filler is not None
-        # at position k: the text has at most k tokens
-        ended = torch.cummax(log_p[:, filler].double().exp(), 0).values
-        law = (ended[1:] - ended[:-1]).clamp(min=_LEAST)
+        # at position k: the text has at most k tokens; after the last one it has certainly ended
+        ended = torch.cummax(torch.nn.functional.pad(log_p[1:, filler].double().exp(), (1, 1), value=0), 0).values
+        ended[-1] = 1
+        law = ended.diff().clamp(min=_LEAST)
         lengths = torch.tensor(wish.lengths)
         log_law = law.log()[lengths - 1] + log_mass(wish.automaton, log_p, filler)[lengths - 1]
         return log_law.softmax(0)
@@ -102,10 +102,6 @@ class _Sizing:
 
 _LEAST = 1e-5
 """The network's single precision says nothing about differences of probabilities that are smaller."""
-
-
-def _room(lengths: Sequence[int]) -> int:
-    return lengths[0] if len(lengths) == 1 else lengths[-1] + 1
 
 
 def _entropy(law: Tensor) -> float:

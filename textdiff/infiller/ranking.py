@@ -32,7 +32,7 @@ def infilling_scores(model: DiffusionModel, layout: Layout, ids: Tensor, sized: 
         sized: the drafts, for the odds of their lengths.
     """
     nats = torch.zeros(layout.canvas.shape, dtype=torch.float64)
-    canvas = replace(layout.canvas.with_ids(ids), seeds=torch.tensor(_orders(layout), dtype=torch.long))
+    canvas = replace(layout.canvas.with_ids(ids), seeds=_numbers(layout, sized))
     lengths = canvas.valid.sum(-1)
     levels = (torch.arange(REPEATS, dtype=torch.float64) + 0.5) / REPEATS
     for rows in torch.split(lengths.argsort(stable=True), ROWS):
@@ -47,9 +47,10 @@ def infilling_scores(model: DiffusionModel, layout: Layout, ids: Tensor, sized: 
     return scores
 
 
-def _orders(layout: Layout) -> list[int]:
-    """The number of each row among those of its draft."""
-    orders: list[int] = []
-    for i, row in enumerate(layout.rows):
-        orders.append(orders[-1] + 1 if i and layout.rows[i - 1].draft == row.draft else 0)
-    return orders
+def _numbers(layout: Layout, sized: Sequence[Sized]) -> Tensor:
+    """For each row the number that the first gap which it is there for has in its document, Long [B]."""
+    numbers = torch.zeros(len(layout.rows), dtype=torch.long)
+    for slot in reversed(layout.slots):
+        if slot.kept:
+            numbers[slot.row] = sized[slot.draft].plan.outline.gaps[slot.gap]
+    return numbers

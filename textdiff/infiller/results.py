@@ -30,8 +30,8 @@ class Alternative:
 
     Attributes:
         text: what it says.
-        score: infilling log-likelihood, nats, of the likeliest fill of the whole document that has this text here: what
-            alternatives are sorted by.
+        score: infilling log-likelihood, nats, of the likeliest fill that has this text here, all gaps together that may
+            see each other: what alternatives are sorted by.
         confidence: see `GapFill`.
     """
 

@@ -77,7 +77,7 @@ class _Search:
 
     def result(self) -> list[Sized]:
         return [
-            Sized(plan, tuple(lengths), tuple(lengths), tuple(odds))
+            Sized(plan, tuple(lengths), tuple(odds))
             for plan, lengths, odds in zip(self._plans, self._lengths, self._odds, strict=True)
         ]
 
@@ -98,7 +98,7 @@ class _Search:
         for attempt in tries:
             lengths = [*self._lengths[attempt.plan]]
             lengths[attempt.gap] = attempt.tokens
-            drafts.append(self._plans[attempt.plan].draft(lengths, lengths))
+            drafts.append(self._plans[attempt.plan].draft(lengths))
         layout = lay_out(drafts, self._tokenizer, self._model.config.context_length)
         wanted = [slot for slot in layout.slots if slot.kept and slot.gap == tries[slot.draft].gap]
         scores = [0.0] * len(tries)

@@ -14,6 +14,9 @@ from textdiff.processes import ForwardProcess
 from textdiff.registry import family
 from textdiff.text.canvas import Canvas
 
+_ALL_NOISE = 1 - 1e-6
+"""The level of blank rows: within the open interval where every process has its rates."""
+
 
 @dataclass(frozen=True)
 class LossReport:
@@ -21,7 +24,8 @@ class LossReport:
 
     Attributes:
         loss: the training loss summed over free tokens; divide by `tokens` of the whole batch.
-        nelbo_nats: an unbiased estimate of the true NELBO, summed, whatever the loss weighs.
+        nelbo_nats: an unbiased estimate of the true NELBO, summed, whatever the loss weighs; of a blank row what it costs
+            to write it in one step.
         tokens: the number of free tokens.
     """
 
@@ -47,6 +51,8 @@ class Objective(ABC):
             draws: a stream per row.
         """
         estimator = estimator_for(process)
+        if canvas.blank is not None:
+            level = level.masked_fill(canvas.blank, _ALL_NOISE)
         corruption = estimator.corrupt(canvas, level, draws)
         logits = denoiser(corruption.x_t, corruption.t, canvas, corruption.where)
         log_p_x0 = logits.float().log_softmax(-1)

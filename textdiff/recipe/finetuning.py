@@ -52,7 +52,7 @@ def finetuning_recipe(start: Checkpoint, model: str, files: Sequence[str], overr
 
 def _defaults(start: Checkpoint, model: str, files: Sequence[str]) -> dict[str, Any]:
     config = start.model.config
-    gaps = [{"name": "gaps", "share": 0.7}, {"name": "whole", "share": 0.3}]
+    gaps = [{"name": "gaps", "share": 0.5}, {"name": "lengths", "share": 0.3}, {"name": "whole", "share": 0.2}]
     plain = [{"name": "whole", "share": 0.5}, {"name": "prefix", "share": 0.5}]
     return {
         "description": f"Fine-tuned from {model}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +21,7 @@ class Canvas:
         valid: Bool [B, L], not padding. Padding stands to the right.
         seeds: Long [B], one per row: a row's randomness comes from nothing else.
         hidden: Bool [B, L] or None: given positions that the network must not see (condition dropout, guidance).
+        blank: Bool [B] or None: rows that training shows with all free positions noise.
     """
 
     ids: Tensor
@@ -28,6 +29,7 @@ class Canvas:
     valid: Tensor
     seeds: Tensor
     hidden: Tensor | None = None
+    blank: Tensor | None = None
 
     @property
     def free(self) -> Tensor:
@@ -40,20 +42,20 @@ class Canvas:
 
     def rows(self, index: Tensor) -> Canvas:
         """Some of the rows (Long or Bool index [B])."""
-        hidden = None if self.hidden is None else self.hidden[index]
-        return Canvas(self.ids[index], self.frozen[index], self.valid[index], self.seeds[index], hidden)
+        return self._map(lambda tensor: tensor[index])
 
     def cut(self, length: int) -> Canvas:
         """The first positions of every row."""
-        hidden = None if self.hidden is None else self.hidden[:, :length]
-        return Canvas(self.ids[:, :length], self.frozen[:, :length], self.valid[:, :length], self.seeds, hidden)
+        return self._map(lambda tensor: tensor[:, :length] if tensor.dim() == 2 else tensor)
 
     def to(self, device: torch.device | str) -> Canvas:
-        hidden = None if self.hidden is None else self.hidden.to(device)
-        return Canvas(self.ids.to(device), self.frozen.to(device), self.valid.to(device), self.seeds.to(device), hidden)
+        return self._map(lambda tensor: tensor.to(device))
 
     def with_ids(self, ids: Tensor) -> Canvas:
         return replace(self, ids=ids)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Canvas:
+        return replace(self, **{name: change(tensor) for name, tensor in vars(self).items() if tensor is not None})
 
     @staticmethod
     def of_rows(

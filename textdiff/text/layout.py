@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,30 +17,30 @@ from textdiff.text.windows import Window, cut_windows
 
 @dataclass(frozen=True)
 class Draft:
-    """A document to be written, with the sizes of its gaps.
+    """A stretch of a document that is to be written, with the sizes of its gaps.
 
     Attributes:
-        outlines: its stretches.
+        outline: the stretch.
         seed: any integer.
-        rooms: positions of each gap on the canvas.
-        lengths: how many of them are to be written; the others hold the filler.
+        lengths: positions of each gap on the canvas.
+        open: the gaps whose texts may be shorter: a given filler stands after their positions and says so.
         starts: the state of the tokenizer's spelling in which the text of each gap begins.
     """
 
-    outlines: Sequence[Outline]
+    outline: Outline
     seed: int
-    rooms: Sequence[int]
     lengths: Sequence[int]
     starts: Sequence[int]
+    open: Collection[int] = ()
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a gap stands on the canvas: its text at positions start … stop - 1 of a row, fillers up to `end` - 1.
+    """Where a gap stands on the canvas: at positions start … stop - 1 of a row.
 
     Attributes:
-        draft, gap: which gap it is.
-        row, start, stop, end: its place.
+        draft, gap: which gap it is: a number of a draft, and of a gap among those of its outline.
+        row, start, stop: its place.
         kept: whether its text is taken from here; else it is only context for other gaps (see `Window`).
         state: of the tokenizer's spelling, in which its text begins.
     """
@@ -50,7 +50,6 @@ class Slot:
     row: int
     start: int
     stop: int
-    end: int
     kept: bool
     state: int
 
@@ -77,9 +76,15 @@ class Layout:
     slots: tuple[Slot, ...]
     rows: tuple[Row, ...]
 
+    def renumbered(self, places: Sequence[tuple[int, Sequence[int]]]) -> Layout:
+        """The same with other numbers: for each draft its new one, and those of its gaps."""
+        slots = [replace(s, draft=places[s.draft][0], gap=places[s.draft][1][s.gap]) for s in self.slots]
+        rows = [replace(row, draft=places[row.draft][0]) for row in self.rows]
+        return replace(self, slots=tuple(slots), rows=tuple(rows))
+
 
 def lay_out(drafts: Sequence[Draft], tokenizer: Tokenizer, context_length: int) -> Layout:
-    """Lays drafts out, a row for each stretch, or several windows where it is longer than the context.
+    """Lays drafts out, a row for each, or several windows where it is longer than the context.
 
     A row depends on its own draft only.
 
@@ -92,20 +97,16 @@ def lay_out(drafts: Sequence[Draft], tokenizer: Tokenizer, context_length: int) 
     frozen: list[list[bool]] = []
     orders: list[int] = []
     for number, draft in enumerate(drafts):
-        first = len(rows)
-        for outline in draft.outlines:
-            strip = _Strip.of(outline, draft, tokenizer)
-            strip.require_fit(outline, context_length)
-            for window in cut_windows(len(strip.ids), strip.places, context_length):
-                for hole in window.shown:
-                    gap, (start, end) = outline.gaps[hole], (p - window.start for p in strip.places[hole])
-                    kept = hole in window.kept
-                    stop = start + draft.lengths[gap]
-                    slots.append(Slot(number, gap, len(rows), start, stop, end, kept, draft.starts[gap]))
-                orders.append(len(rows) - first)
-                rows.append(Row(number, *strip.visible(window, outline)))
-                ids.append(strip.ids[window.start : window.stop])
-                frozen.append(strip.frozen[window.start : window.stop])
+        strip = _Strip.of(draft, tokenizer)
+        strip.require_fit(draft.outline, context_length)
+        for order, window in enumerate(cut_windows(len(strip.ids), strip.places, context_length)):
+            for gap in window.shown:
+                start, stop = (place - window.start for place in strip.places[gap])
+                slots.append(Slot(number, gap, len(rows), start, stop, gap in window.kept, draft.starts[gap]))
+            orders.append(order)
+            rows.append(Row(number, *strip.visible(window, draft.outline)))
+            ids.append(strip.ids[window.start : window.stop])
+            frozen.append(strip.frozen[window.start : window.stop])
     keys = Draws.seeded([drafts[row.draft].seed for row in rows]).fold(torch.tensor(orders, dtype=torch.long)).keys
     canvas = Canvas.of_rows(ids, frozen, keys.tolist(), tokenizer.vocabulary)
     return Layout(canvas, tuple(slots), tuple(rows))
@@ -121,16 +122,17 @@ class _Strip:
     places: list[tuple[int, int]]
 
     @staticmethod
-    def of(outline: Outline, draft: Draft, tokenizer: Tokenizer) -> _Strip:
-        vocabulary = tokenizer.vocabulary
+    def of(draft: Draft, tokenizer: Tokenizer) -> _Strip:
+        vocabulary, outline = tokenizer.vocabulary, draft.outline
         hole = vocabulary.pad_id if vocabulary.mask_id is None else vocabulary.mask_id
-        rest = hole if vocabulary.filler_id is None else vocabulary.filler_id
         strip = _Strip([], [], [], [])
-        for run, gap, stop in zip(outline.runs, outline.gaps, outline.stops, strict=False):
+        for gap, (run, stop) in enumerate(zip(outline.runs, outline.stops, strict=False)):
             strip._add(run.ids, [True] * len(run.ids), run.bytes)
-            room, length = draft.rooms[gap], draft.lengths[gap]
-            strip.places.append((len(strip.ids), len(strip.ids) + room))
-            strip._add([hole] * length + [rest] * (room - length), [i >= length for i in range(room)], [stop] * room)
+            length = draft.lengths[gap]
+            strip.places.append((len(strip.ids), len(strip.ids) + length))
+            strip._add([hole] * length, [False] * length, [stop] * length)
+            if gap in draft.open and vocabulary.filler_id is not None:
+                strip._add([vocabulary.filler_id], [True], [stop])
         strip._add(outline.runs[-1].ids, [True] * len(outline.runs[-1].ids), outline.runs[-1].bytes)
         return strip
 

@@ -31,7 +31,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outline:
-    """A stretch of a document whose gaps may see each other.
+    """A stretch of a document that no gap outside of it can see, and whose gaps see nothing outside of it.
 
     Attributes:
         runs: the given tokens before, between and after the holes: one more than there are gaps.
@@ -51,7 +51,11 @@ def outlines_of(document: Document, tokenizer: Tokenizer, context_length: int) -
 
     Text that is too far from any gap to be seen is not encoded: the work is that of the gaps, not of the document.
     """
-    return [_outline(pieces, tokenizer) for pieces in _stretches(document, context_length * _CHARACTERS_A_TOKEN)]
+    return [
+        part
+        for pieces in _stretches(document, context_length * _CHARACTERS_A_TOKEN)
+        for part in _split(_outline(pieces, tokenizer), context_length)
+    ]
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,27 @@ def _outline(pieces: Sequence[_Piece], tokenizer: Tokenizer) -> Outline:
             run.give(ids, [piece.start_byte + count for count in _byte_counts(text, ends)])
         run.give(suffix, [piece.stop_byte] * len(suffix))
     return Outline((*runs, run), tuple(gaps), pieces[0].start_byte, tuple(stops))
+
+
+def _split(outline: Outline, reach: int) -> Iterator[Outline]:
+    """Cuts an outline where a run is so long that no window holds the gaps on both sides of it.
+
+    Args:
+        reach: tokens that a window holds.
+    """
+    first, start_byte, head = 0, outline.start_byte, outline.runs[0]
+    for number in range(1, len(outline.gaps)):
+        run = outline.runs[number]
+        if len(run.ids) >= reach:
+            tail = Run(run.ids[:reach], run.bytes[:reach])
+            stops = outline.stops[first:number]
+            yield Outline(
+                (head, *outline.runs[first + 1 : number], tail), outline.gaps[first:number], start_byte, stops
+            )
+            before = len(run.ids) - reach
+            first, start_byte = number, run.bytes[before - 1] if before else outline.stops[number - 1]
+            head = Run(run.ids[before:], run.bytes[before:])
+    yield Outline((head, *outline.runs[first + 1 :]), outline.gaps[first:], start_byte, outline.stops[first:])
 
 
 def _word_start(text: str, position: int) -> int:
