@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from textdiff.cli import main
+from textdiff.text.document import Document, Gap
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -104,6 +105,24 @@ def test_the_readme_has_commands_and_nothing_else_in_its_shell_blocks() -> None:
     assert len(COMMANDS) > 15
     others = [line for line in SHELL if line and not line.startswith("textdiff ")]
     assert others == ["scripts/quickstart", "scripts/test", *BENCHMARKS] and len(BENCHMARKS) == 2
+
+
+def test_the_shown_fills_are_fills_of_the_samples() -> None:
+    """Each filled text in the README is one of the samples, or the start of one, with something in each gap."""
+    shown = [block for kind, block in BLOCKS if kind == "text"]
+    assert shown
+    samples = [
+        Document.parse(path.read_bytes()) for path in (ROOT / "data" / "samples").iterdir() if path.name != "README.md"
+    ]
+    for block in shown:
+        assert any(_is_fill(document, block) for document in samples), block
+
+
+def _is_fill(document: Document, block: str) -> bool:
+    """Whether the lines of a text are lines of the document, its gaps filled."""
+    lines = "".join(r"(?:.+?)" if isinstance(part, Gap) else re.escape(part.text) for part in document.parts)
+    patterns = [re.compile(line) for line in lines.replace("\\\r", "").split("\\\n")]
+    return all(any(p.fullmatch(line) for p in patterns) for line in block.splitlines() if line.strip())
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)
