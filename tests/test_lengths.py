@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
 from scipy.stats import chisquare
+from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 
+from textdiff.infiller import load
+from textdiff.infiller.bias import LengthBias
 from textdiff.infiller.drafts import Plan
-from textdiff.infiller.forward import log_mass
+from textdiff.infiller.forward import log_mass, noisy_log_p
 from textdiff.infiller.lengths import size_by_model
-from textdiff.infiller.search import size_by_search
+from textdiff.infiller.search import confidence, size_by_search
 from textdiff.processes import AbsorbingProcess
 from textdiff.text.automaton import TokenAutomaton
 from textdiff.text.canvas import Canvas
@@ -234,3 +241,69 @@ def test_i4_a_plan_is_searched_alike_alone_and_among_others(tokenizer: Tokenizer
     for plan, one in zip(plans, together, strict=True):
         (alone,) = size_by_search([plan], model, tokenizer, lambda _: 0.0)
         assert alone.lengths == one.lengths and alone.odds == one.odds
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a masked language model of random weights, which knows no filler."""
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("foreign")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    backend = BertWordPieceTokenizer(str(folder / "vocab.txt"))
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)  # fmt: skip
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertForMaskedLM(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, **sizes)).save_pretrained(
+            folder
+        )
+    return folder
+
+
+def test_the_bias_is_measured_once_and_kept_beside_the_model(foreign: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(foreign, folder)
+    shelf = folder / ".textdiff-length-bias.json"
+    measure = LengthBias._measure
+    with patch.object(LengthBias, "_measure", autospec=True, side_effect=measure) as measured:
+        first = load(folder, "cpu").infill("a b [MASK] c", steps=2)
+        assert measured.call_count >= 4 and shelf.exists()
+        measured.reset_mock()
+        again = load(folder, "cpu").infill("a b [MASK] c", steps=2)
+        assert measured.call_count == 0, "it is known from the first time"
+        assert again.document == first.document
+        assert again.gaps[0].length_considered == first.gaps[0].length_considered
+        weights = next(folder.glob("*.safetensors"))
+        os.utime(weights, (1, 1))
+        load(folder, "cpu").infill("a b [MASK] c", steps=2)
+        assert measured.call_count >= 4, "other weights have another bias"
+        measured.reset_mock()
+        shelf.write_bytes(b"{")
+        load(folder, "cpu").infill("a b [MASK] c", steps=2)
+        assert measured.call_count >= 4, "a damaged file is no reason to stop"
+        measured.reset_mock()
+        shelf.unlink()
+        shelf.mkdir()
+        load(folder, "cpu").infill("a b [MASK] c", steps=2)
+        assert measured.call_count >= 4, "nor one that cannot be written"
+
+
+def test_the_bias_is_the_confidence_in_texts_of_the_models_own(foreign: Path) -> None:
+    """Of random weights: every text is as good as any other, so that the mean is that of texts at large."""
+    infiller = load(foreign, "cpu")
+    bias = LengthBias(infiller.model, infiller.tokenizer)
+    for tokens in (1, 3):
+        rows = []
+        for seed in range(40):
+            letters = torch.randint(5, 13, (24,), generator=torch.Generator().manual_seed(seed)).tolist()
+            rows.append([2, *letters[:12], *[4] * tokens, *letters[12:], 3])
+        frozen = [[i != 4 for i in row] for row in rows]
+        canvas = Canvas.of_rows(rows, frozen, [0] * 40, infiller.tokenizer.vocabulary)
+        parts = torch.split(noisy_log_p(infiller.model, canvas, canvas.free), tokens)
+        found = torch.tensor([confidence(part) for part in parts], dtype=torch.float64)
+        assert bias(tokens) == pytest.approx(float(found.mean()), abs=0.1)

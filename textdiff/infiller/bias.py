@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from textdiff.draws import Draws
 from textdiff.infiller.forward import noisy_log_p
 from textdiff.infiller.search import confidence
+from textdiff.infiller.shelf import Shelf
 from textdiff.infiller.writing import text_constraint, write
 from textdiff.model import DiffusionModel
 from textdiff.sampling import preset, preset_for
@@ -26,16 +28,27 @@ class LengthBias:
     """The mean first-step confidence of k masks in texts that the model wrote itself, measured when it is first needed.
 
     In such texts any number of tokens may be missing: what is left is what depends on k alone.
+
+    Attributes:
+        model, tokenizer: whose.
+        shelf: where it is kept for the next time, or None.
     """
 
     model: DiffusionModel
     tokenizer: Tokenizer
-    known: dict[int, float] = field(default_factory=dict)
+    shelf: Shelf | None = None
 
     def __call__(self, tokens: int) -> float:
-        if tokens not in self.known:
-            self.known[tokens] = self._measure(tokens)
-        return self.known[tokens]
+        if tokens not in self._known:
+            self._known[tokens] = self._measure(tokens)
+            if self.shelf is not None:
+                self.shelf.put({str(k): value for k, value in self._known.items()})
+        return self._known[tokens]
+
+    @cached_property
+    def _known(self) -> dict[int, float]:
+        kept = {} if self.shelf is None else self.shelf.get()
+        return {int(k): float(value) for k, value in kept.items()}
 
     def _measure(self, tokens: int) -> float:
         """Cuts spans of random lengths out of the model's texts and puts so many masks in their place."""
@@ -59,15 +72,8 @@ class LengthBias:
         log_p = noisy_log_p(self.model, canvas, canvas.free)
         return sum([confidence(part) for part in torch.split(log_p, tokens)]) / len(rows)
 
-    @property
+    @cached_property
     def _texts(self) -> Tensor:
-        if self._written is None:
-            self._written = self._write()
-        return self._written
-
-    _written: Tensor | None = None
-
-    def _write(self) -> Tensor:
         """Texts of the model's own, Long [_TEXTS, n]."""
         vocabulary = self.tokenizer.vocabulary
         prefix, suffix = self.tokenizer.prefix_ids, self.tokenizer.suffix_ids

@@ -20,6 +20,7 @@ from textdiff.infiller.filling import Filler
 from textdiff.infiller.parts import Memory, fill_parts
 from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions
+from textdiff.infiller.shelf import Shelf
 from textdiff.infiller.writing import Progress, text_constraint, write
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Sampler
@@ -49,6 +50,7 @@ class Infiller:
         samplers: used where a call names no sampler.
         name: what results call the model.
         calibration: from the model's own probabilities to confidences.
+        shelf: where the length bias of a model that knows no filler is kept.
     """
 
     model: DiffusionModel
@@ -56,6 +58,7 @@ class Infiller:
     samplers: DefaultSamplers
     name: str = "model"
     calibration: Calibration = field(default_factory=Calibration)
+    shelf: Shelf | None = None
 
     @overload
     def infill(self, documents: Fillable, **options: Any) -> InfillResult: ...
@@ -173,7 +176,7 @@ class Infiller:
 
     @cached_property
     def _bias(self) -> LengthBias:
-        return LengthBias(self.model, self.tokenizer)
+        return LengthBias(self.model, self.tokenizer, self.shelf)
 
     @property
     def context_length(self) -> int:

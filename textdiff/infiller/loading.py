@@ -8,6 +8,7 @@ from textdiff.errors import CheckpointError
 from textdiff.infiller.checkpoint import Checkpoint, is_checkpoint, without_progress_bars
 from textdiff.infiller.infiller import Infiller
 from textdiff.infiller.samplers import DefaultSamplers
+from textdiff.infiller.shelf import Shelf
 from textdiff.model import load_masked_lm
 from textdiff.text.tokenizers import load_tokenizer
 
@@ -31,7 +32,9 @@ def load(model: str | Path = "default", device: str | None = None) -> Infiller:
     checkpoint = open_checkpoint(model)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     parts = checkpoint.tokenizer, checkpoint.samplers, str(model), checkpoint.calibration
-    return Infiller(checkpoint.model.to(place), *parts)
+    folder = find_model(model)
+    shelf = None if is_checkpoint(folder) else Shelf(folder, ".textdiff-length-bias.json")
+    return Infiller(checkpoint.model.to(place), *parts, shelf)
 
 
 def open_checkpoint(model: str | Path = "default") -> Checkpoint:
