@@ -148,7 +148,7 @@ def test_finetuning_keeps_what_is_the_models(tmp_path: Path) -> None:
     assert recipe.backbone == start.model.backbone.config
     assert (recipe.context_length, recipe.prediction) == (CONTEXT, "posterior")
     assert recipe.samplers == DefaultSamplers.of(start.model.process)
-    assert [name_of(task) for task in recipe.tasks] == ["gaps", "whole"]
+    assert [name_of(task) for task in recipe.tasks] == ["gaps", "lengths", "whole"]
     assert (recipe.training.learning_rate, recipe.training.max_steps, recipe.training.warmup_steps) == (3e-4, 100, 5)
     for override in (
         "process.name=absorbing",

@@ -209,11 +209,13 @@ def test_the_packaged_model_is_nearly_exact_at_the_default_stride(packaged: Infi
     assert found.log_likelihood == pytest.approx(exact.log_likelihood, rel=0.02)
 
 
-def test_a_wrong_word_is_doubted_most(packaged: Infiller) -> None:
-    text = b"She opened the door and went out into the spelling, where it was raining, and called her brother."
-    units = score(packaged, text, "word").units
-    assert max(units, key=lambda unit: unit.suspicion).text == "spelling"
-    assert min(units, key=lambda unit: unit.log_likelihood).text == "spelling"
+def test_a_wrong_word_is_what_doubt_falls_on(packaged: Infiller) -> None:
+    """Against the same text with a right word: nothing becomes more suspicious than the word itself."""
+    text = "She opened the door and went out into the {}, where it was raining, and called her brother."
+    wrong, right = (score(packaged, text.format(word).encode(), "word").units for word in ("spelling", "garden"))
+    rises = [a.suspicion - b.suspicion for a, b in zip(wrong, right, strict=True)]
+    assert wrong[rises.index(max(rises))].text == "spelling" and max(rises) > 2
+    assert min(wrong, key=lambda unit: unit.log_likelihood).text == "spelling"
 
 
 @pytest.mark.parametrize("process", PROCESSES)
