@@ -215,7 +215,8 @@ def test_a_wrong_word_is_what_doubt_falls_on(packaged: Infiller) -> None:
     wrong, right = (score(packaged, text.format(word).encode(), "word").units for word in ("spelling", "garden"))
     rises = [a.suspicion - b.suspicion for a, b in zip(wrong, right, strict=True)]
     assert wrong[rises.index(max(rises))].text == "spelling" and max(rises) > 2
-    assert min(wrong, key=lambda unit: unit.log_likelihood).text == "spelling"
+    falls = [b.log_likelihood - a.log_likelihood for a, b in zip(wrong, right, strict=True)]
+    assert wrong[falls.index(max(falls))].text == "spelling"
 
 
 @pytest.mark.parametrize("process", PROCESSES)
