@@ -141,6 +141,24 @@ def test_temperature_zero_takes_the_most_probable_length(tokenizer: Tokenizer) -
     assert {one.lengths for one in sized} == {(2, 2)}
 
 
+def test_the_surest_gap_is_settled_first(tokenizer: Tokenizer) -> None:
+    """From the first gap's best length follows (1, 2), from the second's (2, 3)."""
+    model = with_fillers(
+        tokenizer, torch.tensor([[0.22, 0.28, 0.1], [0.0, 0.02, 0.38], [0, 0, 0]], dtype=torch.float64)
+    )
+    for source, turned in (("a[MASK]b[MASK]c", False), ("c[MASK]b[MASK]a", True)):
+        wishes = [anything(tokenizer, (1, 2, 3)), anything(tokenizer, (1, 2, 3))]
+        law = (
+            model
+            if not turned
+            else with_fillers(
+                tokenizer, torch.tensor([[0.22, 0.0, 0], [0.28, 0.02, 0], [0.1, 0.38, 0]], dtype=torch.float64)
+            )
+        )
+        (sized,) = size_by_model([plan_of(source, tokenizer, wishes)], law, tokenizer, 0.0)
+        assert sized.lengths == ((2, 1) if turned else (1, 2))
+
+
 def test_lengths_that_cannot_be_are_never_chosen(tokenizer: Tokenizer) -> None:
     model = with_fillers(tokenizer, JOINT)
     wishes = [anything(tokenizer, (1, 3)), anything(tokenizer, (2, 3))]
@@ -209,6 +227,44 @@ def test_the_search_finds_the_peak_of_the_calibrated_confidence(tokenizer: Token
     assert sized.lengths == (best,)
     assert sum(o.probability for o in sized.odds[0]) == pytest.approx(1)
     assert len(sized.odds[0]) < 12, "not every length is tried"
+
+
+def leaning(tokenizer: Tokenizer, sure: Callable[[int], float]) -> SimpleNamespace:
+    """A model whose probability of an a is a function of the number of masks; the rest is b."""
+    a, b = tokenizer.encode("ab")
+
+    def law(x_t: Tensor, canvas: Canvas) -> Tensor:
+        p = torch.zeros(*x_t.shape, tokenizer.vocabulary.size, dtype=torch.float64)
+        for row, gaps in enumerate(runs(canvas, -1)):
+            for start, text, _ in gaps:
+                p[row, start : start + text, a], p[row, start : start + text, b] = sure(text), 1 - sure(text)
+        return p
+
+    return fake(tokenizer, law)
+
+
+def test_the_bias_is_taken_out_whatever_its_size(tokenizer: Tokenizer) -> None:
+    """Sure of short gaps by far, and a little surer of five than is usual."""
+    usual = lambda k: 0.98 - 0.03 * k  # noqa: E731
+    model = leaning(tokenizer, lambda k: usual(k) + 0.01 * max(0, 3 - abs(k - 5)))
+    plan = plan_of("a[MASK]b", tokenizer, [anything(tokenizer, tuple(range(1, 13)))])
+    (sized,) = size_by_search([plan], model, tokenizer, lambda k: float(torch.tensor(usual(k)).log()))
+    assert sized.lengths == (5,)
+    (plain,) = size_by_search([plan], model, tokenizer, lambda k: 0.0)
+    assert plain.lengths == (1,)
+
+
+def test_lengths_at_which_little_can_be_written_lose(tokenizer: Tokenizer) -> None:
+    """The texts are b and aa: as sure of either length, the model hardly ever writes a single b."""
+    classes = torch.zeros(tokenizer.vocabulary.size, dtype=torch.long)
+    a, b = tokenizer.encode("ab")
+    classes[a], classes[b] = 1, 2
+    table = torch.tensor([[-1, 1, 2], [-1, 2, -1], [-1, -1, -1]])
+    wish = Wish(TokenAutomaton(classes, table, torch.tensor([False, False, True])), 0, (1, 2))
+    (sized,) = size_by_search(
+        [plan_of("a[MASK]b", tokenizer, [wish])], leaning(tokenizer, lambda k: 0.9), tokenizer, lambda k: 0.0
+    )
+    assert sized.lengths == (2,)
 
 
 def test_the_search_settles_several_gaps_in_turn(tokenizer: Tokenizer) -> None:

@@ -13,7 +13,6 @@ from folders import names_in
 from test_constrained_gaps import untrained
 from tiny import run, save_tiny, senseless_checkpoint
 
-from textdiff.cli import single
 from textdiff.cli.unfinished import Unfinished
 from textdiff.errors import DataError
 from textdiff.infiller import Infiller, InfillResult, parts
@@ -152,7 +151,7 @@ def test_a_place_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_limits() -> Iterator[None]:
-    with two_at_a_time(), patch.object(single, "_MANY", 4):  # type: ignore[attr-defined]
+    with two_at_a_time():  # type: ignore[attr-defined]
         yield
 
 

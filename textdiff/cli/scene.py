@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
@@ -92,11 +92,11 @@ class _Painter:
     def __init__(self, tokenizer: Tokenizer, all_free: bool) -> None:
         self._tokenizer = tokenizer
         self._first = FRESH if all_free else GIVEN
-        self._before: dict[tuple[int, int], str] = {}
+        self._before: dict[tuple[Hashable, int], str] = {}
 
-    def draw(self, row: int, start: int, ids: Sequence[int], noisy: Sequence[bool], slot: Slot | None = None) -> Text:
-        """The tokens at start, start + 1, … of a row; `slot`: the gap that they fill."""
-        looks = [self._style((row, start + i), noise) for i, noise in enumerate(noisy)]
+    def draw(self, text_of: Hashable, ids: Sequence[int], noisy: Sequence[bool], slot: Slot | None = None) -> Text:
+        """The tokens of a text; `text_of`: what tells it from the others; `slot`: the gap that they fill."""
+        looks = [self._style((text_of, i), noise) for i, noise in enumerate(noisy)]
         styles, runs, at = [], [], 0
         for style, run in groupby(looks):
             count = len([*run])
@@ -108,7 +108,7 @@ class _Painter:
             text.append(_plain(shown), style)
         return text
 
-    def _style(self, place: tuple[int, int], noisy: bool) -> str:
+    def _style(self, place: tuple[Hashable, int], noisy: bool) -> str:
         before = self._before.get(place)
         settled = {None: self._first, NOISE: FRESH, FRESH: WRITTEN, WRITTEN: WRITTEN, GIVEN: GIVEN}
         style = NOISE if noisy else settled[before]
@@ -128,9 +128,8 @@ class DocumentScene:
         self._given = {
             (number, gap): texts for number, document in enumerate(documents) for gap, texts in _given(document)
         }
-        self._tokenizer = tokenizer
+        self._painter = _Painter(tokenizer, all_free=True)
         self._slots = SlotsAtWork()
-        self._layout: Layout | None = None
         self._noisy: dict[_Place, bool] = {}
 
     @property
@@ -144,13 +143,11 @@ class DocumentScene:
         Args:
             room: characters that can be seen at once; about as many are drawn on either side of the first noise.
         """
-        if layout is not self._layout:
-            self._layout, self._painter = layout, _Painter(self._tokenizer, all_free=True)
         ids, noisy = progress.event.ids.tolist(), progress.event.noisy.tolist()
         gaps: dict[_Place, Text] = {}
         for slot, row in self._slots.of(layout, progress):
             here, gap = slice(slot.start, slot.stop), (slot.draft, slot.gap)
-            gaps[gap] = self._painter.draw(slot.row, slot.start, ids[row][here], noisy[row][here], slot)
+            gaps[gap] = self._painter.draw(gap, ids[row][here], noisy[row][here], slot)
             self._noisy[gap] = any(noisy[row][here])
         return self._assemble(gaps, room)
 
@@ -187,7 +184,7 @@ class SampleScene:
         """The picture at this moment."""
         event = progress.event
         rows = zip(progress.rows.tolist(), event.ids.tolist(), event.noisy.tolist(), strict=True)
-        pictures = [self._painter.draw(row, 0, ids, noisy) for row, ids, noisy in rows]
+        pictures = [self._painter.draw(row, ids, noisy) for row, ids, noisy in rows]
         return Text("\n---\n").join(pictures)
 
 

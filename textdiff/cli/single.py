@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _LONG = 40
 """Gaps of a document from which on its progress is shown."""
-_MANY = 128
-"""Gaps of a document from which on what is filled of it is kept, in case that the run is stopped."""
 
 
 def fill_one(request: Request, options: dict[str, Any], model: str, load: Callable[[], Infiller], delay: float) -> None:
@@ -50,8 +48,10 @@ def fill_one(request: Request, options: dict[str, Any], model: str, load: Callab
     if target is not None:
         require_writable(target)
     infiller = load()
+    from textdiff.infiller.parts import AT_A_TIME
+
     unfinished = None
-    if target is not None and len(document.gaps) > _MANY:
+    if target is not None and len(document.gaps) > AT_A_TIME:  # else there is nothing to keep before all is filled
         facts = [request.key(options, model), options["score"], [*map(asdict, document.gaps)]]
         unfinished = Unfinished(target, _digest(source, facts))
     with _watched(request, document, infiller, delay, len(source)) as (watching, trace), _going_on(unfinished):

@@ -81,16 +81,45 @@ class PrefixTask(GapMaker):
         return ids, np.arange(len(ids)) < generator.integers(len(ids))
 
 
+class _CuttingTask(GapMaker):
+    """Goes through a window and leaves gaps in it.
+
+    Attributes:
+        density: the part of the window that lies in gaps, on average.
+        words: the part of the gaps that hold whole words, as the gaps of documents do.
+    """
+
+    density: float
+    words: float
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+        for name, value in vars(self).items():
+            if isinstance(value, float) and name != "share" and not 0 <= value <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1, got {value}")
+
+    def make(
+        self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
+    ) -> tuple[Ids, Flags]:
+        cutter = _Cutter(ids, generator, None if joins is None else np.flatnonzero(~joins[ids]))
+        while cutter.written < len(ids):
+            self._cut(cutter, vocabulary, generator)
+        return cutter.result()
+
+    @abstractmethod
+    def _cut(self, cutter: _Cutter, vocabulary: Vocabulary, generator: np.random.Generator) -> None:
+        """Leaves some text, and a gap after it."""
+
+
 @register(GapMaker, "gaps")
 @dataclass(frozen=True)
-class GapsTask(GapMaker):
+class GapsTask(_CuttingTask):
     """Several gaps whose lengths are known, each as many positions as text: what a document looks like while it is filled.
 
     Attributes:
         share: how often, relative to the other tasks.
         max_length: the longest gap, in tokens; lengths are log-uniform up to it.
-        density: the part of the window that lies in gaps, on average.
-        words: the part of the gaps that hold whole words, as the gaps of documents do.
+        density, words: see `_CuttingTask`.
     """
 
     share: float = 1.0
@@ -99,35 +128,29 @@ class GapsTask(GapMaker):
     words: float = 0.8
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        super().__post_init__()
         _check_length("max_length", self.max_length, 1)
-        _check_parts(density=self.density, words=self.words)
 
-    def make(
-        self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
-    ) -> tuple[Ids, Flags]:
-        cutter = _Cutter(ids, generator, None if joins is None else np.flatnonzero(~joins[ids]))
-        while cutter.written < len(ids):
-            length = _log_uniform(self.max_length, generator)
-            cutter.skip(length, self.density)
-            cutter.gap(length, self.max_length, generator.random() < self.words)
-        return cutter.result()
+    def _cut(self, cutter: _Cutter, vocabulary: Vocabulary, generator: np.random.Generator) -> None:
+        length = _log_uniform(self.max_length, generator)
+        cutter.skip(length, self.density)
+        cutter.gap(length, self.max_length, generator.random() < self.words)
 
 
 @register(GapMaker, "lengths")
 @dataclass(frozen=True)
-class LengthsTask(GapMaker):
+class LengthsTask(_CuttingTask):
     """Several gaps with more room than text, all of it noise: what is left over holds the filler.
 
-    The last position of a room is a given filler, which tells it from a gap of known length. It shows the network a document as it is when the lengths are chosen, before anything is written. The text's length is
-    log-uniform whatever the room, so what a gap's length is has to be learned from the text around it.
+    It shows the network a document as it is when the lengths are chosen, before anything is written. The last position of
+    a room is a given filler, which tells it from a gap of known length. The text's length is log-uniform whatever the
+    room, so what a gap's length is has to be learned from the text around it.
 
     Attributes:
         share: how often, relative to the other tasks.
         max_room: the largest room of a gap, in positions; rooms are uniform from 2.
-        density: the part of the window that lies in gaps, on average.
         exact: the part of the gaps that have no room to spare, and no filler: their lengths are known.
-        words: the part of the gaps that hold whole words, as the gaps of documents do.
+        density, words: see `_CuttingTask`.
     """
 
     blank: ClassVar[bool] = True
@@ -139,27 +162,21 @@ class LengthsTask(GapMaker):
     words: float = 0.8
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        super().__post_init__()
         _check_length("max_room", self.max_room, 2)
-        _check_parts(density=self.density, exact=self.exact, words=self.words)
 
-    def make(
-        self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
-    ) -> tuple[Ids, Flags]:
+    def _cut(self, cutter: _Cutter, vocabulary: Vocabulary, generator: np.random.Generator) -> None:
         if vocabulary.filler_id is None:
             raise ConfigError("the task 'lengths' needs a vocabulary with a filler token")
-        cutter = _Cutter(ids, generator, None if joins is None else np.flatnonzero(~joins[ids]))
-        while cutter.written < len(ids):
-            room = int(generator.integers(2, self.max_room + 1))
-            cutter.skip(room, self.density)
-            text = cutter.gap(_log_uniform(room - 1, generator), room - 1, generator.random() < self.words)
-            if generator.random() >= self.exact:
-                cutter.fill(room - text, vocabulary.filler_id)
-        return cutter.result()
+        room = int(generator.integers(2, self.max_room + 1))
+        cutter.skip(room, self.density)
+        text = cutter.gap(_log_uniform(room - 1, generator), room - 1, generator.random() < self.words)
+        if generator.random() >= self.exact:
+            cutter.fill(room - text, vocabulary.filler_id)
 
 
 class _Cutter:
-    """Goes through a window and leaves gaps in it.
+    """A window with the gaps that are cut into it.
 
     Args:
         ids: the window.
@@ -208,12 +225,6 @@ class _Cutter:
 def _check_length(name: str, value: int, least: int) -> None:
     if value < least:
         raise ConfigError(f"{name} must be at least {least}, got {value}")
-
-
-def _check_parts(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise ConfigError(f"{name} must be between 0 and 1, got {value}")
 
 
 def _log_uniform(most: int, generator: np.random.Generator) -> int:

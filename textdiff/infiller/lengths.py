@@ -92,8 +92,8 @@ class _Sizing:
         filler = self._tokenizer.vocabulary.filler_id
         assert filler is not None
         # at position k: the text has at most k tokens; after the last one it has certainly ended
-        ended = torch.cummax(torch.nn.functional.pad(log_p[1:, filler].double().exp(), (1, 1), value=0), 0).values
-        ended[-1] = 1
+        never, surely = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+        ended = torch.cat([never, log_p[1:, filler].double().exp(), surely]).cummax(0).values
         law = ended.diff().clamp(min=_LEAST)
         lengths = torch.tensor(wish.lengths)
         log_law = law.log()[lengths - 1] + log_mass(wish.automaton, log_p, filler)[lengths - 1]

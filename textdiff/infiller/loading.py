@@ -29,17 +29,20 @@ def load(model: str | Path = "default", device: str | None = None) -> Infiller:
     """
     import torch
 
-    checkpoint = open_checkpoint(model)
+    folder = find_model(model)
+    checkpoint = _opened(folder)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     parts = checkpoint.tokenizer, checkpoint.samplers, str(model), checkpoint.calibration
-    folder = find_model(model)
     shelf = None if is_checkpoint(folder) else Shelf(folder, ".textdiff-length-bias.json")
     return Infiller(checkpoint.model.to(place), *parts, shelf)
 
 
 def open_checkpoint(model: str | Path = "default") -> Checkpoint:
     """The parts of a model, named as in `load`."""
-    folder = find_model(model)
+    return _opened(find_model(model))
+
+
+def _opened(folder: Path) -> Checkpoint:
     if is_checkpoint(folder):
         return Checkpoint.load(folder)
     tokenizer = load_tokenizer(folder)
