@@ -56,27 +56,29 @@ def batch(rows: int = 3, length: int = 9) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("config", VARIANTS, ids=repr)
 def test_wanted_rows_are_rows_of_the_whole(config: DiTConfig) -> None:
     network, inputs = shaken(config), batch()
-    whole = network(**inputs).unflatten(0, (3, 9))
+    whole = network.scores(**inputs).unflatten(0, (3, 9))
     where = torch.rand(3, 9) < 0.4
     where[1] = False
-    torch.testing.assert_close(network(**{**inputs, "where": where}), whole[where], rtol=1e-5, atol=1e-5)
-    assert network(**{**inputs, "where": torch.zeros_like(where)}).shape == (0, VOCABULARY.size)
+    torch.testing.assert_close(network.scores(**{**inputs, "where": where}), whole[where], rtol=1e-5, atol=1e-5)
+    assert network.scores(**{**inputs, "where": torch.zeros_like(where)}).shape == (0, VOCABULARY.size)
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=repr)
 def test_padding_is_never_attended_to(config: DiTConfig) -> None:
     network, inputs = shaken(config), batch()
     inputs["valid"] = torch.arange(9) < torch.tensor([[9], [6], [1]])
-    whole = network(**inputs).unflatten(0, (3, 9))
+    whole = network.scores(**inputs).unflatten(0, (3, 9))
     for row, length in enumerate((9, 6, 1)):
-        alone = network(**{k: v[row : row + 1] if k == "t" else v[row : row + 1, :length] for k, v in inputs.items()})
+        alone = network.scores(
+            **{k: v[row : row + 1] if k == "t" else v[row : row + 1, :length] for k, v in inputs.items()}
+        )
         torch.testing.assert_close(whole[row, :length], alone, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=repr)
 def test_gradient_reaches_every_parameter(config: DiTConfig) -> None:
     network = shaken(config)
-    network(**batch()).square().sum().backward()
+    network.scores(**batch()).square().sum().backward()
     zero = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert zero == []
 
@@ -84,17 +86,17 @@ def test_gradient_reaches_every_parameter(config: DiTConfig) -> None:
 @pytest.mark.parametrize("config", VARIANTS, ids=repr)
 def test_every_position_hears_of_every_other(config: DiTConfig) -> None:
     network, inputs = shaken(config), batch(rows=1)
-    before = network(**inputs)
+    before = network.scores(**inputs)
     for position in range(9):
         changed = inputs["x_t"].clone()
         changed[0, position] = (changed[0, position] + 1) % VOCABULARY.size
-        assert ((network(**{**inputs, "x_t": changed}) - before).abs().amax(-1) > 1e-6).all()
+        assert ((network.scores(**{**inputs, "x_t": changed}) - before).abs().amax(-1) > 1e-6).all()
 
 
 def test_order_matters() -> None:
     network, inputs = shaken(dataclasses.replace(SMALL, given_embedding=False)), batch(rows=1)
     flipped = {key: value.flip(-1) if key == "x_t" else value for key, value in inputs.items()}
-    assert not torch.allclose(network(**inputs), network(**flipped).flip(0), atol=1e-3)
+    assert not torch.allclose(network.scores(**inputs), network.scores(**flipped).flip(0), atol=1e-3)
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=repr)
@@ -108,23 +110,23 @@ def test_a_new_network_is_its_embedding_alone(config: DiTConfig) -> None:
         x = x + network.time(inputs["t"]).unsqueeze(1)
     weight = network.embed.weight if network.head is None else network.head.weight
     normed = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
-    torch.testing.assert_close(network(**inputs), (normed @ weight.T).flatten(0, 1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.scores(**inputs), (normed @ weight.T).flatten(0, 1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=repr)
 def test_time_matters_where_it_is_embedded(config: DiTConfig) -> None:
     network, inputs = shaken(config), batch()
     assert network.uses_time == (config.time_embedding != "none")
-    later = network(**{**inputs, "t": inputs["t"] * 0.5})
-    changed = (later - network(**inputs)).abs().amax(-1)
+    later = network.scores(**{**inputs, "t": inputs["t"] * 0.5})
+    changed = (later - network.scores(**inputs)).abs().amax(-1)
     assert (changed > 1e-5).all() if network.uses_time else (changed == 0).all()
 
 
 def test_each_row_has_its_own_time() -> None:
     network, inputs = shaken(VARIANTS[4]), batch()
-    whole = network(**inputs).unflatten(0, (3, 9))
+    whole = network.scores(**inputs).unflatten(0, (3, 9))
     inputs["t"] = torch.cat((inputs["t"][:1], inputs["t"][1:] * 0.5))
-    other = network(**inputs).unflatten(0, (3, 9))
+    other = network.scores(**inputs).unflatten(0, (3, 9))
     torch.testing.assert_close(whole[0], other[0], rtol=1e-5, atol=1e-5)
     assert not torch.allclose(whole[1:], other[1:], atol=1e-3)
 
@@ -132,17 +134,18 @@ def test_each_row_has_its_own_time() -> None:
 def test_what_is_given_matters_where_it_is_embedded() -> None:
     for given in (True, False):
         network, inputs = shaken(dataclasses.replace(SMALL, given_embedding=given)), batch()
-        other = network(**{**inputs, "given": ~inputs["given"]})
-        assert torch.allclose(other, network(**inputs), atol=1e-4) != given
+        other = network.scores(**{**inputs, "given": ~inputs["given"]})
+        assert torch.allclose(other, network.scores(**inputs), atol=1e-4) != given
 
 
 def test_rotary_positions_keep_lengths_and_see_differences() -> None:
     """q at position i and k at position j give a product that depends on i - j only, and really depends on it."""
     torch.manual_seed(0)
-    q, k = (torch.randn(8).expand(1, 1, 10, 8) for _ in range(2))
+    q, k = (torch.randn(8).expand(1, 10, 1, 1, 8) for _ in range(2))
     table = rotary_table(10, 8, torch.device("cpu"))
     torch.testing.assert_close(rotate(q, table).norm(dim=-1), q.norm(dim=-1))
-    products = (rotate(q, table) @ rotate(k, table).transpose(-1, -2))[0, 0]
+    turned = (rotate(part, table)[0, :, 0, 0] for part in (q, k))
+    products = next(turned) @ next(turned).T
     torch.testing.assert_close(products[1:, 1:], products[:-1, :-1], rtol=1e-4, atol=1e-4)
     assert len(set(products[0].tolist() + products[:, 0].tolist())) == 19
 
@@ -157,17 +160,17 @@ def test_tied_embeddings_are_one_tensor() -> None:
 
 def test_dropout_acts_in_training_only() -> None:
     network, inputs = shaken(dataclasses.replace(SMALL, dropout=0.5)), batch()
-    torch.testing.assert_close(network(**inputs), network(**inputs), rtol=0, atol=0)
+    torch.testing.assert_close(network.scores(**inputs), network.scores(**inputs), rtol=0, atol=0)
     network.train()
-    assert not torch.allclose(network(**inputs), network(**inputs), atol=1e-3)
+    assert not torch.allclose(network.scores(**inputs), network.scores(**inputs), atol=1e-3)
 
 
 def test_inference_does_not_spoil_training() -> None:
     """Cached rotary tables made in inference mode would break a later backward pass."""
     network, inputs = shaken(SMALL), batch(length=7)
     with torch.inference_mode():
-        network(**inputs)
-    network(**inputs).sum().backward()
+        network.scores(**inputs)
+    network.scores(**inputs).sum().backward()
 
 
 def test_configuration_round_trip() -> None:

@@ -134,6 +134,9 @@ class Poisoned(nn.Module):
         self.calls += 1
         return self.inner(*args) * (math.nan if self.calls in self.bad else 1.0)
 
+    def output_layer(self) -> tuple[Tensor, Tensor]:
+        return self.inner.output_layer()  # type: ignore[no-any-return, operator]
+
 
 def poisoned(output: Path, bad: set[int], limit: int) -> TrainingJob:
     made = job(output, replace(SMALL, max_skipped_steps=limit))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from textdiff.text.canvas import Canvas
@@ -25,4 +28,45 @@ class Denoiser(Protocol):
             Float [N, V] for the N true positions of `where` in row-major order; -inf at ids that are not writable.
             Positions that are not valid never influence the result.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Readout:
+    """N positions just before their ids are scored: whoever needs scores makes them a few rows at a time.
+
+    Attributes:
+        hidden: float [N, D], or raw scores [N, V] where there is no `weight`.
+        weight: float [V, D] or None.
+        bias: float [V] or None.
+        forbidden: Long [K], the ids that are not writable.
+        convert: makes leave-one-out logits [n, V] of other logits, for these rows of the N; None where they already are.
+    """
+
+    hidden: Tensor
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    forbidden: Tensor | None = None
+    convert: Callable[[Tensor, slice], Tensor] | None = None
+
+    def finish(self, raw: Tensor, rows: slice) -> Tensor:
+        """Leave-one-out logits, float32 [n, V], of the raw scores of some rows; -inf at ids that are not writable."""
+        logits = raw.float()
+        if self.forbidden is not None:
+            logits = logits.index_fill(-1, self.forbidden, -torch.inf)
+        return logits if self.convert is None else self.convert(logits, rows)
+
+    def logits(self) -> Tensor:
+        """The leave-one-out logits of all rows, [N, V]."""
+        raw = self.hidden
+        if self.weight is not None:
+            raw = torch.nn.functional.linear(raw, self.weight, self.bias)
+        return self.finish(raw, slice(None))
+
+
+class Reader(Protocol):
+    """What training asks of a network: the same as a `Denoiser`, one layer earlier. `DiffusionModel.read` is one."""
+
+    def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
+        """The readout at the true positions of `where`; see `Denoiser`."""
         ...

@@ -14,6 +14,7 @@ from transformers.modeling_outputs import MaskedLMOutput
 from textdiff.backbones import BackboneConfig, PretrainedBackboneConfig
 from textdiff.backbones.layers import ZeroLinear
 from textdiff.backbones.loading import load_weights, refuse, refusing
+from textdiff.denoiser import Readout
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.processes import AbsorbingProcess, ForwardProcess
 from textdiff.registry import build, to_config
@@ -142,15 +143,24 @@ class DiffusionModel(PreTrainedModel):
         Returns:
             Float32 [N, V]; -inf at ids that are not writable.
         """
+        return self.read(x_t, t, canvas, where).logits()
+
+    def read(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
+        """The same, one layer earlier: see `Reader`."""
         inputs, given = x_t, canvas.frozen
         if canvas.hidden is not None:
             inputs, given = x_t.masked_fill(canvas.hidden, self._hiding_id()), given & ~canvas.hidden
-        raw: Tensor = self.backbone(inputs, t, given, canvas.valid, where).float()
-        logits = raw.masked_fill(~self.vocabulary.writable(raw.device), -torch.inf)
-        if self.config.prediction == "leave_one_out":
-            return logits
-        times = t.unsqueeze(-1).expand(x_t.shape)[where]
-        return self.process.to_leave_one_out(logits, x_t[where], times)
+        hidden = self.backbone(inputs, t, given, canvas.valid, where)
+        weight, bias = self.backbone.output_layer()
+        forbidden = (~self.vocabulary.writable()).nonzero()[:, 0].to(hidden.device)
+        convert = None
+        if self.config.prediction != "leave_one_out":
+
+            def convert(logits: Tensor, rows: slice) -> Tensor:
+                times = t.unsqueeze(-1).expand(x_t.shape)[where][rows]
+                return self.process.to_leave_one_out(logits, x_t[where][rows], times)
+
+        return Readout(hidden, weight, bias, forbidden, convert)
 
     def _hiding_id(self) -> int:
         """The id that stands for a given token that the network must not see."""

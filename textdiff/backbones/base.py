@@ -23,7 +23,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
-        """Raw scores.
+        """What the output layer scores ids from.
 
         Args:
             x_t: Long [B, L], noisy ids.
@@ -33,8 +33,21 @@ class Backbone(nn.Module, ABC):
             where: Bool [B, L], positions whose scores are wanted.
 
         Returns:
-            Float [N, V] for the true positions of `where`, in row-major order, not normalised.
+            Float [N, D] for the true positions of `where`, in row-major order.
         """
+
+    @abstractmethod
+    def output_layer(self) -> tuple[Tensor | None, Tensor | None]:
+        """Weight [V, D] and bias [V] that make raw scores of it; no weight where `forward` already gives scores [N, V]."""
+
+    def scores(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
+        """Raw scores [N, V] of all ids at the positions asked for; the arguments are those of `forward`."""
+        hidden: Tensor = self(x_t, t, given, valid, where)
+        weight, bias = self.output_layer()
+        return hidden if weight is None else nn.functional.linear(hidden, weight, bias)
+
+    def compile_parts(self) -> None:
+        """Has those parts compiled whose shapes are the same in every training step."""
 
     @abstractmethod
     def input_embeddings(self) -> nn.Module:

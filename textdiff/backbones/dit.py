@@ -17,6 +17,7 @@ from textdiff.backbones.layers import (
     RMSNorm,
     SinusoidalTime,
     ZeroLinear,
+    rms_norm,
     rotary_table,
 )
 from textdiff.errors import ConfigError
@@ -89,11 +90,10 @@ class AdaptiveNorm(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor | None) -> Tensor:
         """x [..., D] and time broadcastable to it, or None."""
-        x = self.norm(x)
         if self.modulation is None:
-            return x
+            return rms_norm(x, self.norm.weight)
         scale, shift = self.modulation(time).chunk(2, dim=-1)
-        return torch.addcmul(shift, x, 1 + scale)
+        return torch.add(rms_norm(x, self.norm.weight * (1 + scale)), shift)
 
 
 class Block(nn.Module):
@@ -170,5 +170,13 @@ class DiT(Backbone):
         for i, block in enumerate(self.blocks):
             x = block(x, time, table, attendable, where if i == last else None)
         time = None if time is None else time.expand(*where.shape, -1)[where]
-        weight = self.embed.weight if self.head is None else self.head.weight
-        return nn.functional.linear(self.norm(x, time), weight, self.head_bias)
+        hidden: Tensor = self.norm(x, time)
+        return hidden
+
+    def compile_parts(self) -> None:
+        """All blocks but the last, which runs on as many rows as are wanted."""
+        for block in self.blocks[:-1]:
+            block.compile()
+
+    def output_layer(self) -> tuple[Tensor, Tensor]:
+        return self.embed.weight if self.head is None else self.head.weight, self.head_bias

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,23 @@ _OTHER_TASKS = ("pooler", "seq_relationship", "sop_classifier", "position_ids")
 _NOT_KEPT = ("transformers_version", "_name_or_path", "architectures", "dtype", "auto_map", "id2label", "label2id")
 _UNLIMITED = 512  # the longest context of a network whose configuration sets no limit
 
-_WANTED: ContextVar[Tensor | None] = ContextVar("wanted", default=None)
+
+class _Wanted(NamedTuple):
+    """What is asked of a network that can only be reached through its hooks: where, and whether before the last layer."""
+
+    where: Tensor
+    hidden: bool
+
+
+_WANTED: ContextVar[_Wanted | None] = ContextVar("wanted", default=None)
+
+
+class _ReachedOutputLayer(Exception):  # noqa: N818 - it is no error
+    """Carries what the output layer would have scored."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
 
 
 @register(BackboneConfig, "pretrained")
@@ -125,12 +142,41 @@ class PretrainedBackbone(Backbone):
             last = self.first_position + x_t.shape[1]
             options["position_ids"] = torch.arange(self.first_position, last, device=x_t.device).expand_as(x_t)
         ids = x_t.masked_fill(~valid, self.vocabulary.pad_id)
-        token = _WANTED.set(where)
+        plain = self._ends_in_plain_layer
+        token = _WANTED.set(_Wanted(where, plain))
         try:
             rows: Tensor = self.network(input_ids=ids, attention_mask=valid.long(), **options).logits
+        except _ReachedOutputLayer as reached:
+            return reached.hidden[0]
         finally:
             _WANTED.reset(token)
         return rows[0, :, : self.vocabulary.size]  # some networks have more rows than there are ids
+
+    def output_layer(self) -> tuple[Tensor | None, Tensor | None]:
+        if not self._ends_in_plain_layer:
+            return None, None
+        layer, size = self.network.get_output_embeddings(), self.vocabulary.size
+        return layer.weight[:size], None if layer.bias is None else layer.bias[:size]
+
+    @cached_property
+    def _ends_in_plain_layer(self) -> bool:
+        """Whether the network's scores are what its output layer gives, and nothing comes after that."""
+        layer, given = self.network.get_output_embeddings(), []
+        if not isinstance(layer, nn.Linear):
+            return False
+        hook = layer.register_forward_hook(lambda _, __, output: given.append(output))
+        training = self.network.training
+        self.network.eval()  # dropout would draw from the global generator
+        try:
+            with torch.no_grad():
+                scores = self.network(input_ids=layer.weight.new_zeros(1, 2, dtype=torch.long)).logits
+        finally:
+            hook.remove()
+            self.network.train(training)
+        if len(given) != 1 or given[0].data_ptr() != scores.data_ptr() or given[0].shape != scores.shape:
+            return False
+        layer.register_forward_pre_hook(_stop_before)
+        return True
 
     @torch.no_grad()
     def check(self) -> None:
@@ -150,8 +196,9 @@ class PretrainedBackbone(Backbone):
         changed[0, 1] = 0  # the next token: some networks look at their neighbours only
         time, everything = torch.zeros(1), torch.ones(1, short, dtype=torch.bool)
         with refusing("the network cannot be run"):
-            alone, other = (self(row, time, everything, everything, everything) for row in (ids[1:, :short], changed))
-            beside = self(ids, time, valid, valid, wanted)
+            rows = (ids[1:, :short], changed)
+            alone, other = (self.scores(row, time, everything, everything, everything) for row in rows)
+            beside = self.scores(ids, time, valid, valid, wanted)
         if not torch.allclose(alone[1:], beside, rtol=1e-3, atol=1e-3 * float(alone.abs().max())):
             raise CheckpointError("the network lets padding change its result, so that it cannot work on a batch")
         if torch.equal(alone[0], other[0]):
@@ -163,8 +210,15 @@ def _keep_wanted(_: nn.Module, __: Any, output: Any) -> Any:
     wanted = _WANTED.get()
     if wanted is not None:
         hidden = next(iter(output))
-        output[hidden] = output[hidden][wanted].unsqueeze(0)
+        output[hidden] = output[hidden][wanted.where].unsqueeze(0)
     return output
+
+
+def _stop_before(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Ends a forward pass that is to give what the output layer scores, and not the scores."""
+    wanted = _WANTED.get()
+    if wanted is not None and wanted.hidden:
+        raise _ReachedOutputLayer(inputs[0])
 
 
 def _positions(network: PreTrainedModel) -> tuple[int, int]:

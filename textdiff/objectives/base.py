@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Reader, Readout
 from textdiff.draws import Draws
-from textdiff.objectives.estimators import Corruption, estimator_for
+from textdiff.objectives.estimators import Corruption, CountForm, Estimator, estimator_for
+from textdiff.objectives.rows import AnyCost, CrossEntropyCost, RowCost, sum_over_rows
 from textdiff.processes import ForwardProcess
 from textdiff.registry import family
 from textdiff.text.canvas import Canvas
@@ -39,12 +40,12 @@ class Objective(ABC):
     """Corrupts a batch on its device, asks the denoiser, and weighs the answer."""
 
     def __call__(
-        self, denoiser: Denoiser, process: ForwardProcess, canvas: Canvas, level: Tensor, draws: Draws
+        self, reader: Reader, process: ForwardProcess, canvas: Canvas, level: Tensor, draws: Draws
     ) -> LossReport:
         """One estimate.
 
         Args:
-            denoiser: what is trained.
+            reader: what is trained.
             process: how it is corrupted.
             canvas: clean ids; free positions are corrupted and scored.
             level: float64 [B] in (0, 1), the noise level of each row; see `stratified`.
@@ -54,14 +55,43 @@ class Objective(ABC):
         if canvas.blank is not None:
             level = level.masked_fill(canvas.blank, _ALL_NOISE)
         corruption = estimator.corrupt(canvas, level, draws)
-        logits = denoiser(corruption.x_t, corruption.t, canvas, corruption.where)
-        log_p_x0 = logits.float().log_softmax(-1)
-        nats = estimator.nats(canvas, corruption, log_p_x0)
-        loss = self.loss(process, canvas, corruption, log_p_x0, nats)
-        return LossReport(loss.sum(), nats.detach().sum(), canvas.free.sum())
+        readout = reader(corruption.x_t, corruption.t, canvas, corruption.where)
+        loss, nats = sum_over_rows(readout, self._cost(process, estimator, canvas, corruption, readout))
+        return LossReport(loss, nats, canvas.free.sum())
+
+    def _cost(
+        self,
+        process: ForwardProcess,
+        estimator: Estimator,
+        canvas: Canvas,
+        corruption: Corruption,
+        readout: Readout,
+    ) -> RowCost:
+        """How the rows are weighed: in closed form where loss and bound are multiples of one cross-entropy."""
+        positions = corruption.where.nonzero()
+        if isinstance(estimator, CountForm) and readout.convert is None:
+            weight = corruption.weight[positions[:, 0]]
+            target = canvas.ids[corruption.where]
+            return CrossEntropyCost(target, readout.forbidden, self.weight(process, weight), weight)
+
+        def cost(log_p_x0: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+            part = corruption.part(positions[rows])
+            nats = estimator.nats(canvas, part, log_p_x0)
+            return self.loss(process, canvas, part, log_p_x0, nats), nats
+
+        return AnyCost(readout, cost)
 
     @abstractmethod
     def loss(
         self, process: ForwardProcess, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor, nats: Tensor
     ) -> Tensor:
         """The loss of each packed position [N], given its leave-one-out log-probabilities [N, V] and its nats [N]."""
+
+    @abstractmethod
+    def weight(self, process: ForwardProcess, nats_weight: Tensor) -> Tensor:
+        """What the cross-entropy at each position [N] counts for in the loss where it is all there is (absorbing noise).
+
+        Args:
+            process: how the text is corrupted.
+            nats_weight: what it counts for in the bound [N].
+        """

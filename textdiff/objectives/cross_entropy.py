@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from textdiff.objectives.base import Objective
@@ -28,6 +29,9 @@ class CrossEntropyObjective(Objective):
         target, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
         log_p = process.log_p_clean(log_p_x0, target, x_t, corruption.t[corruption.row])
         return -log_p * self._scale(process)
+
+    def weight(self, process: ForwardProcess, nats_weight: Tensor) -> Tensor:
+        return torch.full_like(nats_weight, self._scale(process))
 
     def _scale(self, process: ForwardProcess) -> float:
         """Free positions per scored position, on average over noise levels."""

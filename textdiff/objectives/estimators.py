@@ -6,7 +6,7 @@ Both training and evaluation take their numbers from here, so what is reported i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,12 @@ class Corruption:
     t: Tensor
     where: Tensor
     weight: Tensor
+
+    def part(self, positions: Tensor) -> Corruption:
+        """The same noisy batch with only some of its positions [n, 2] to score, in their order."""
+        where = torch.zeros_like(self.where)
+        where[positions[:, 0], positions[:, 1]] = True
+        return replace(self, where=where)
 
     @property
     def row(self) -> Tensor:

@@ -22,3 +22,6 @@ class NelboObjective(Objective):
         self, process: ForwardProcess, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor, nats: Tensor
     ) -> Tensor:
         return nats
+
+    def weight(self, process: ForwardProcess, nats_weight: Tensor) -> Tensor:
+        return nats_weight

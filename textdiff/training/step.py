@@ -26,4 +26,4 @@ class TrainingStep(nn.Module):
     def forward(self, canvas: Canvas, level: Tensor) -> LossReport:
         """One estimate; the noise of each row comes from its own seed."""
         with torch.autocast(canvas.ids.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            return self.objective(self.model.denoise, self.model.process, canvas, level, Draws.seeded(canvas.seeds))
+            return self.objective(self.model.read, self.model.process, canvas, level, Draws.seeded(canvas.seeds))

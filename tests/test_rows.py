@@ -1,0 +1,124 @@
+"""Losses whose scores are never all alive have the gradients of those that are."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from oracles import ToyLanguage, canvas_of
+from torch import Tensor
+
+from textdiff.denoiser import Readout
+from textdiff.draws import Draws
+from textdiff.objectives import CrossEntropyObjective, LossReport, NelboObjective, Objective, estimator_for
+from textdiff.objectives import rows as rows_module
+from textdiff.processes import AbsorbingProcess, ForwardProcess, HybridProcess, UniformProcess
+
+LANGUAGE = ToyLanguage.random(length=3, seed=4)
+PROCESSES = [make(LANGUAGE.vocabulary) for make in (AbsorbingProcess, UniformProcess, HybridProcess)]
+OBJECTIVES = [NelboObjective(), CrossEntropyObjective()]
+ROWS, WIDTH = 40, 5
+
+
+class Layer:
+    """A network that is an embedding and an output layer."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32, posterior: ForwardProcess | None = None) -> None:
+        generator = torch.Generator().manual_seed(1)
+        size = LANGUAGE.vocabulary.size
+        self.embedding = torch.randn(ROWS, 3, WIDTH, generator=generator).to(dtype).requires_grad_()
+        self.weight = torch.randn(size, WIDTH, generator=generator).to(dtype).requires_grad_()
+        self.bias = torch.randn(size, generator=generator).to(dtype).requires_grad_()
+        self.posterior = posterior
+
+    def read(self, x_t: Tensor, t: Tensor, canvas: object, where: Tensor) -> Readout:
+        forbidden = (~LANGUAGE.vocabulary.writable()).nonzero()[:, 0]
+        process, times = self.posterior, t.unsqueeze(-1).expand(x_t.shape)[where]
+
+        def convert(logits: Tensor, rows: slice) -> Tensor:
+            assert process is not None
+            return process.to_leave_one_out(logits, x_t[where][rows], times[rows])
+
+        hidden = self.embedding[where]
+        return Readout(hidden, self.weight, self.bias, forbidden, None if process is None else convert)
+
+    def grads(self) -> list[Tensor | None]:
+        return [tensor.grad for tensor in (self.embedding, self.weight, self.bias)]
+
+
+def run(layer: Layer, process: ForwardProcess, objective: Objective) -> LossReport:
+    canvas = canvas_of(LANGUAGE.sample(ROWS, seed=3))
+    level = torch.linspace(0.1, 0.9, ROWS, dtype=torch.float64)
+    return objective(layer.read, process, canvas, level, Draws.seeded(canvas.seeds))
+
+
+def expected(layer: Layer, process: ForwardProcess, objective: Objective) -> tuple[Tensor, Tensor]:
+    """Loss and nats from all scores at once, by autograd."""
+    canvas = canvas_of(LANGUAGE.sample(ROWS, seed=3))
+    level = torch.linspace(0.1, 0.9, ROWS, dtype=torch.float64)
+    estimator = estimator_for(process)
+    found = estimator.corrupt(canvas, level, Draws.seeded(canvas.seeds))
+    log_p = layer.read(found.x_t, found.t, canvas, found.where).logits().log_softmax(-1)
+    nats = estimator.nats(canvas, found, log_p)
+    return objective.loss(process, canvas, found, log_p, nats).sum(), nats.sum()
+
+
+@pytest.mark.parametrize("chunk", [1 << 25, 1], ids=["one chunk", "many"])
+@pytest.mark.parametrize("posterior", [False, True])
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
+def test_loss_and_gradients_are_those_of_autograd(
+    process: ForwardProcess, objective: Objective, posterior: bool, chunk: int
+) -> None:
+    ours, theirs = (Layer(posterior=process if posterior else None) for _ in range(2))
+    with patch.object(rows_module, "_CHUNK", chunk), patch.object(rows_module, "_LEAST", 7):
+        report = run(ours, process, objective)
+    loss, nats = expected(theirs, process, objective)
+    torch.testing.assert_close(report.loss.double(), loss.double(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(report.nelbo_nats, nats.double(), rtol=1e-5, atol=1e-5)
+    (report.loss * 0.25).backward()
+    (loss * 0.25).backward()
+    for a, b in zip(ours.grads(), theirs.grads(), strict=True):
+        assert a is not None and b is not None and float(b.abs().sum()) > 0
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("process", PROCESSES[:2], ids=lambda p: type(p).__name__)
+def test_products_in_bfloat16_are_near(process: ForwardProcess) -> None:
+    ours, theirs = Layer(), Layer()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        report = run(ours, process, CrossEntropyObjective())
+    loss, _ = expected(theirs, process, CrossEntropyObjective())
+    report.loss.backward()
+    loss.backward()
+    assert float(report.loss.detach()) == pytest.approx(float(loss.detach()), rel=0.02)
+    for a, b in zip(ours.grads(), theirs.grads(), strict=True):
+        assert a is not None and b is not None and a.dtype == torch.float32
+        assert float((a - b).norm() / b.norm()) < 0.03
+
+
+def test_nothing_is_made_for_a_gradient_that_nobody_wants() -> None:
+    layer = Layer()
+    with torch.no_grad():
+        report = run(layer, PROCESSES[0], NelboObjective())
+    assert float(report.loss.detach()) == pytest.approx(
+        float(expected(layer, PROCESSES[0], NelboObjective())[0].detach())
+    )
+    assert not report.loss.requires_grad
+
+
+def test_a_row_without_probability_is_infinite_and_no_crash() -> None:
+    """The target among the forbidden ids: the loss says so, and the training loop skips the step."""
+    cost = rows_module.CrossEntropyCost(torch.tensor([0]), torch.tensor([0]), torch.ones(1), torch.ones(1))
+    loss, nats, slope = cost(torch.randn(1, 4), slice(0, 1), True)
+    assert float(loss) == float(nats) == torch.inf
+    assert slope is not None
+
+
+def test_large_scores_do_not_overflow() -> None:
+    cost = rows_module.CrossEntropyCost(torch.tensor([1, 0]), None, torch.ones(2), torch.ones(2))
+    loss, _, slope = cost(torch.tensor([[1e4, 0.0], [-3e3, -3e3]]), slice(0, 2), True)
+    torch.testing.assert_close(loss, torch.tensor([1e4, 0.6931472]), rtol=1e-3, atol=0)
+    assert slope is not None
+    torch.testing.assert_close(slope, torch.tensor([[1.0, -1.0], [-0.5, 0.5]]))

@@ -1,0 +1,200 @@
+"""Sums over rows of scores [N, V] that are never all alive.
+
+The gradient of each chunk of rows is made where its scores are, in the forward pass: what is kept is [N, D] and [V, D].
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from textdiff.denoiser import Readout
+
+_CHUNK = 1 << 25
+"""Bytes of a chunk's scores: little beside the network, and so many rows that the weight's gradient is added up cheaply."""
+
+_LEAST = 64  # rows of a chunk, however many ids there are
+
+
+class RowCost(Protocol):
+    """What some rows cost, and how that changes with their scores."""
+
+    def __call__(self, raw: Tensor, rows: slice, slope: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The cost of a chunk.
+
+        Args:
+            raw: [n, V], what the output layer gave; may be overwritten.
+            rows: which of the N these are.
+            slope: whether the last result is wanted.
+
+        Returns:
+            The loss of each row [n], its nats [n], and the gradient of the summed loss with respect to `raw`.
+        """
+
+
+def sum_over_rows(readout: Readout, cost: RowCost) -> tuple[Tensor, Tensor]:
+    """The summed loss, with its gradient, and the summed nats of all N rows."""
+    loss, nats = _SumOverRows.apply(  # type: ignore[no-untyped-call]
+        readout.hidden, readout.weight, readout.bias, cost, torch.is_grad_enabled()
+    )
+    return loss, nats
+
+
+class _SumOverRows(torch.autograd.Function):
+    """Linear layer, cost and sum as one function of (hidden, weight, bias)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor | None, bias: Tensor | None, cost: RowCost, slope: bool
+    ) -> tuple[Tensor, Tensor]:
+        kind = hidden.device.type
+        fast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        with torch.autocast(kind, enabled=False):
+            return _forward(ctx, hidden, weight, bias, cost, slope, fast)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return *(None if made is None else made.mul_(grads[0].to(made.dtype)) for made in ctx.made), None, None
+
+
+def _forward(
+    ctx: Any,
+    hidden: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    cost: RowCost,
+    slope: bool,
+    fast: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    total, nats = hidden.new_zeros((), dtype=torch.float64), hidden.new_zeros((), dtype=torch.float64)
+    inward = torch.empty_like(hidden)
+    layer = None if weight is None else _OutputLayer(weight, bias, fast)
+    width = hidden.shape[-1] if weight is None else len(weight)
+    parts = -(-len(hidden) // max(_LEAST, _CHUNK // (width * fast.itemsize)))
+    size = -(-len(hidden) // max(1, parts))
+    for start in range(0, len(hidden), max(1, size)):
+        rows = slice(start, start + size)
+        raw = hidden[rows].clone() if layer is None else layer.scores(hidden[rows])
+        loss, bound, change = cost(raw, rows, slope)
+        total += loss.sum(dtype=torch.float64)
+        nats += bound.sum(dtype=torch.float64)
+        if change is not None:
+            inward[rows] = change if layer is None else layer.pull(change, hidden[rows])
+    ctx.made = (None, None, None)
+    if slope:
+        ctx.made = (inward, *((None, None) if layer is None else layer.grads(weight, bias)))
+    ctx.mark_non_differentiable(nats)
+    return total.to(torch.float32), nats
+
+
+class _OutputLayer:
+    """A linear layer in the precision of its products, and the gradients of its weight and bias, added up."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        self.weight = _cast("weight", weight.detach(), dtype)
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.weight_grad: Tensor | None = None
+        self.bias_grad: Tensor | None = None
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """[n, D] -> [n, V]."""
+        shape = (len(hidden), len(self.weight))
+        raw = buffer("raw", shape, self.weight.dtype, hidden.device)
+        torch.mm(hidden.detach().to(self.weight.dtype), self.weight.T, out=raw)
+        return raw if self.bias is None else raw.add_(self.bias)
+
+    def pull(self, change: Tensor, hidden: Tensor) -> Tensor:
+        """The gradient [n, D] that a gradient [n, V] of the scores makes; those of the layer are noted."""
+        wide = change.sum(0, dtype=torch.float32)
+        change, inputs = _cast("change", change, self.weight.dtype), hidden.detach().to(self.weight.dtype)
+        if self.weight_grad is None or self.bias_grad is None:
+            self.weight_grad, self.bias_grad = self.weight.new_zeros(self.weight.shape, dtype=torch.float32), wide
+        else:
+            self.bias_grad += wide
+        if self.weight.dtype == torch.float32:
+            self.weight_grad.addmm_(change.T, inputs)
+        else:  # such sums would lose digits in the precision of the products
+            product = buffer("product", self.weight.shape, self.weight.dtype, self.weight.device)
+            self.weight_grad += torch.mm(change.T, inputs, out=product)
+        return change @ self.weight
+
+    def grads(self, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """In the precision of the parameters; zeros where there was no row."""
+        made = []
+        for of, grad in ((weight, self.weight_grad), (bias, self.bias_grad)):
+            made.append(None if of is None else torch.zeros_like(of) if grad is None else grad.to(of.dtype))
+        return made[0], made[1]
+
+
+class CrossEntropyCost:
+    """A multiple of -log softmax(raw) at the target: the gradient in closed form, every pass over [n, V] counted.
+
+    Args:
+        target: Long [N].
+        forbidden: Long [K], ids without probability, or None.
+        loss_weight, nats_weight: float [N], what the cross-entropy counts for in the loss and in the bound.
+    """
+
+    def __init__(self, target: Tensor, forbidden: Tensor | None, loss_weight: Tensor, nats_weight: Tensor) -> None:
+        self.target, self.forbidden = target, forbidden
+        self.loss_weight, self.nats_weight = loss_weight, nats_weight
+
+    def __call__(self, raw: Tensor, rows: slice, slope: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        target = self.target[rows].unsqueeze(-1)
+        logits = raw
+        if raw.dtype != torch.float32:
+            logits = buffer("logits", raw.shape, torch.float32, raw.device).copy_(raw)
+        if self.forbidden is not None:
+            logits.index_fill_(-1, self.forbidden, -torch.inf)
+        top, here = logits.amax(-1), logits.gather(-1, target).squeeze(-1)
+        share = torch.softmax(logits, -1, out=buffer("share", raw.shape, torch.float32, raw.device))
+        # log of the sum of exponentials, from the largest score and its share: no further pass.
+        surprise = top - share.amax(-1).log() - here
+        loss, nats = surprise * self.loss_weight[rows], surprise * self.nats_weight[rows]
+        if not slope:
+            return loss, nats, None
+        share.scatter_add_(-1, target, torch.full_like(share[:, :1], -1.0))
+        return loss, nats, share.mul_(self.loss_weight[rows, None].to(share.dtype))
+
+
+class AnyCost:
+    """What any function of leave-one-out log-probabilities costs, its gradient by autograd."""
+
+    def __init__(self, readout: Readout, cost: Callable[[Tensor, slice], tuple[Tensor, Tensor]]) -> None:
+        self.readout, self.cost = readout, cost
+
+    def __call__(self, raw: Tensor, rows: slice, slope: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        with torch.set_grad_enabled(slope):
+            raw = raw.detach().requires_grad_(slope)
+            loss, nats = self.cost(self.readout.finish(raw, rows).log_softmax(-1), rows)
+            change = torch.autograd.grad(loss.sum(), raw)[0] if slope else None
+        return loss.detach(), nats.detach(), change
+
+
+def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A matrix in another precision, for as long as nothing else of this name is asked for."""
+    if tensor.dtype == dtype:
+        return tensor
+    return buffer(name, tensor.shape, dtype, tensor.device).copy_(tensor)
+
+
+def buffer(name: str, shape: tuple[int, ...] | torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Memory for a matrix that nobody needs any more when the next one of this name is made.
+
+    On a CPU it is used again: the system gives large pieces of memory page by page, which costs as much as a pass.
+    """
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    count = math.prod(shape)
+    return _memory(name, max(count, _CHUNK // dtype.itemsize), dtype)[:count].view(shape)
+
+
+@functools.lru_cache(maxsize=12)
+def _memory(name: str, count: int, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.empty(count, dtype=dtype)
