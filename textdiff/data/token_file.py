@@ -47,8 +47,8 @@ class TokenWriter:
     def write(self, ids: npt.NDArray[np.int32]) -> None:
         """Appends some ids, [N]."""
         plain = np.ascontiguousarray(ids, dtype="<i4")
-        self._digest.update(plain)
-        self._file.write(np.ascontiguousarray(plain, dtype=self._dtype))
+        self._digest.update(plain.data)
+        self._file.write(np.ascontiguousarray(plain, dtype=self._dtype).data)
         self.tokens += len(ids)
 
     @property

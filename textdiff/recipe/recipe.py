@@ -22,8 +22,8 @@ class DataConfig:
     """Where the text is.
 
     Attributes:
-        train: a file or a list of files; see `read_corpus`. Or a folder that `textdiff data prepare` made, with its tokenizer. A
-            relative path is looked for in the current folder, beside the recipe, and in the folder that the environment
+        train: a file or a list of files; see `read_corpus`. Or a folder that `textdiff data prepare` made.
+            A relative path is looked for in the current folder, beside the recipe, and in the folder that the environment
             variable TEXTDIFF_DATA names.
         validation: held-out files. Without any, the last `validation_share` of the training text is held out.
         unit: what a document of a text file is: `file`, `blank_line` (a part between blank lines) or `line`.

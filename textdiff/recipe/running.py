@@ -126,7 +126,7 @@ class PreparedRun:
         plain["training"] = {k: v for k, v in plain["training"].items() if k not in _FREE_IN_TRAINING}
         plain["data"] = {k: v for k, v in plain["data"].items() if _LATER_KEYS.get(k, ...) != v}
         whole = self._prepared
-        plain["corpus_sha256"] = hashlib.sha256(self.training_ids).hexdigest() if whole is None else whole.sha256
+        plain["corpus_sha256"] = hashlib.sha256(self.training_ids.data).hexdigest() if whole is None else whole.sha256
         plain["tokenizer_sha256"] = tokenizer_digest(self.tokenizer)
         return dict(json.loads(json.dumps(plain)))
 
