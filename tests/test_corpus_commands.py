@@ -15,7 +15,9 @@ from textdiff.errors import ConfigError, DataError
 from textdiff.recipe import load_recipe
 from textdiff.recipe.running import PreparedRun
 
-RECIPE = "context_length: 16\ndata: {train: text.txt, validation_share: 0}\ntokenizer: {kind: characters, vocab_size: 64}\n"
+RECIPE = (
+    "context_length: 16\ndata: {train: text.txt, validation_share: 0}\ntokenizer: {kind: characters, vocab_size: 64}\n"
+)
 
 
 def test_d1_check_counts_all_that_is_wrong(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def check(
     else:
         put(_page(report))
     if bad := report.unusable:
-        raise DataError(f"{len(bad)} of {len(report.files)} files cannot be used as they are; the first is {bad[0].path}")
+        raise DataError(
+            f"{len(bad)} of {len(report.files)} files cannot be used as they are; the first is {bad[0].path}"
+        )
 
 
 def _page(report: CorpusReport) -> str:
