@@ -63,4 +63,4 @@ def test_a_prepared_corpus_gives_the_same_batches(tmp_path: Path) -> None:
     assert (plain.loader().batch(0, 8).ids == fast.loader().batch(0, 8).ids).all()
     assert fast.fingerprint()["corpus_sha256"] == plain.fingerprint()["corpus_sha256"]
     with pytest.raises(ConfigError, match="was prepared with"):
-        PreparedRun(load_recipe(path, [f"data.train={folder}", "tokenizer.vocab_size=40"]), tmp_path).tokenizer
+        PreparedRun(load_recipe(path, [f"data.train={folder}", "tokenizer.vocab_size=40"]), tmp_path).loader()
