@@ -56,7 +56,7 @@ def test_tables_are_read_by_column(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf8")
     assert list(load_corpus([path])) == ["eins", "zwei\r\n"]
-    with pytest.raises(DataError, match=r"row 1: the column 'body' holds no text. Columns: text, other"):
+    with pytest.raises(DataError, match=r"t\.jsonl:1: there is no column 'body'\. Columns: text, other"):
         list(load_corpus([path], column="body"))
 
 
@@ -64,8 +64,8 @@ def test_tables_are_read_by_column(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("latin.txt", "café".encode("latin-1"), r"latin.txt is not UTF-8: byte 0xe9 at offset 3"),
-        ("empty.txt", b"", r"empty.txt holds no text"),
-        ("blank.txt", b" \n\t\n", r"blank.txt holds no text"),
+        ("empty.txt", b"", r"empty.txt is empty"),
+        ("blank.txt", b" \n\t\n", r"blank.txt holds no text: there is nothing but blanks"),
         ("not.gz", b"plain", r"not.gz cannot be read"),
     ],
 )

@@ -19,6 +19,7 @@ from textdiff.infiller import Infiller
 
 COMMANDS = ["infill", "generate", "train", "finetune", "evaluate", "list", "info", "verify"]
 PATHS = [[name] for name in COMMANDS] + [["tokenizer"], ["tokenizer", "train"], ["tokenizer", "check"]]
+PATHS += [["data"], ["data", "check"], ["data", "prepare"]]
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import typer
 from textdiff import __version__
 from textdiff.cli import (
     components,
+    data,
     evaluate,
     finetune,
     generate,
@@ -52,6 +53,10 @@ def make_command() -> Any:
     _add(tokenizers, "train", tokenizer.train, tokenizer.TRAIN_EXAMPLES)
     _add(tokenizers, "check", tokenizer.check, tokenizer.CHECK_EXAMPLES)
     app.add_typer(tokenizers, name="tokenizer")
+    corpora = _group(_data, data.EXAMPLES)
+    _add(corpora, "check", data.check, data.CHECK_EXAMPLES)
+    _add(corpora, "prepare", data.prepare, data.PREPARE_EXAMPLES)
+    app.add_typer(corpora, name="data")
     _add(app, "list", components.components, components.EXAMPLES)
     _add(app, "info", info.info, info.EXAMPLES)
     _add(app, "verify", verify.verify, verify.EXAMPLES)
@@ -86,3 +91,7 @@ def _options(
 
 def _tokenizer() -> None:
     """Train a tokenizer, or check one on text."""
+
+
+def _data() -> None:
+    """Check texts, or tokenise them once."""

@@ -42,12 +42,11 @@ def train(
     ] = 8192,
 ) -> None:
     """Train a tokenizer on texts; prints its folder."""
-    from textdiff.data import load_corpus
-    from textdiff.data.packing import chunks_of
+    from textdiff.corpus import read_corpus, stream_chunks
     from textdiff.files import atomic_folder
     from textdiff.text.tokenizers import train_tokenizer
 
-    chunks = (chunk for text in load_corpus(data) for chunk in chunks_of(text))
+    chunks = (chunk.text for chunk in stream_chunks(read_corpus(data)))
     trained = train_tokenizer(kind, chunks, vocab_size)
     with atomic_folder(output) as folder:
         trained.save(folder)
@@ -111,7 +110,7 @@ def _rows(tokenizer: Tokenizer, checked: Sequence[Checked]) -> list[tuple[str, s
 
 
 def _texts(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    from textdiff.data import load_corpus
+    from textdiff.corpus import load_corpus
 
     for file in files:
         for text in load_corpus([file]):

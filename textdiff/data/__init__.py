@@ -1,8 +1,9 @@
 """Texts in, canvases out."""
 
-from textdiff.data.corpus import load_corpus
+from textdiff.corpus import load_corpus, read_corpus
 from textdiff.data.loader import TrainingLoader, evaluation_batches
-from textdiff.data.packing import PackedCorpus, encode_corpus
+from textdiff.data.packing import PackedCorpus, encode_corpus, encode_pieces
+from textdiff.data.prepared import PreparedCorpus, is_prepared, prepare_corpus
 from textdiff.data.tasks import GapMaker, GapsTask, LengthsTask, PrefixTask, WholeTask
 from textdiff.data.words import word_joins
 
@@ -12,10 +13,15 @@ __all__ = [
     "LengthsTask",
     "PackedCorpus",
     "PrefixTask",
+    "PreparedCorpus",
     "TrainingLoader",
     "WholeTask",
     "encode_corpus",
+    "encode_pieces",
     "evaluation_batches",
+    "is_prepared",
     "load_corpus",
+    "prepare_corpus",
+    "read_corpus",
     "word_joins",
 ]

@@ -2,55 +2,69 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from textdiff.corpus import Chunk, Piece, chunks_of, stream_chunks
 from textdiff.errors import DataError
 from textdiff.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.int32]
 
-_BATCH = 256
+__all__ = ["Ids", "PackedCorpus", "chunks_of", "consecutive_windows", "encode_corpus", "encode_pieces", "encode_stream"]
+
+_BATCH_CHARACTERS = 1 << 20
+_BATCH_CHUNKS = 1 << 12
 
 
 def encode_corpus(texts: Iterable[str], tokenizer: Tokenizer) -> Ids:
     """All documents as one array of ids, each between the tokenizer's document ends."""
-    parts: list[Ids] = []
-    for batch in _batches(texts):
-        chunks = [chunks_of(document) for document in batch]
-        first = iter(tokenizer.encode_many([c[0] for c in chunks]))
-        rest = iter(tokenizer.encode_many([chunk for c in chunks for chunk in c[1:]], start=False))
-        for document in chunks:
-            rows = [tokenizer.prefix_ids, next(first), *islice(rest, len(document) - 1)]
-            if tokenizer.suffix_ids != tokenizer.prefix_ids:  # else the next document's prefix ends this one
-                rows.append(tokenizer.suffix_ids)
-            parts += [np.asarray(row, dtype=np.int32) for row in rows]
-    parts.append(np.asarray(tokenizer.suffix_ids, dtype=np.int32))
-    ids = np.concatenate(parts)
+    return encode_pieces((Piece(text, True) for text in texts), tokenizer)
+
+
+def encode_pieces(pieces: Iterable[Piece], tokenizer: Tokenizer) -> Ids:
+    """The same of documents in pieces, as `read_corpus` gives them.
+
+    Raises:
+        DataError: there are less than two tokens.
+    """
+    ids = np.concatenate([*encode_stream(pieces, tokenizer)])
     if len(ids) < 2:
         raise DataError("the corpus holds less than two tokens")
     return ids
 
 
-def chunks_of(document: str, size: int = 1 << 16) -> list[str]:
-    """A document in parts of about `size` characters, cut where a line begins: no tokenizer of ours joins across that."""
-    parts = [""]
-    for line in re.split(r"(?<=\n)(?=\S)", document):
-        if parts[-1] and len(parts[-1]) + len(line) > size:
-            parts.append("")
-        parts[-1] += line
-    return parts
+def encode_stream(pieces: Iterable[Piece], tokenizer: Tokenizer) -> Iterator[Ids]:
+    """The same, an array at a time: what is held does not grow with the text."""
+    prefix, suffix = tokenizer.prefix_ids, tokenizer.suffix_ids
+    for batch in _batches(stream_chunks(pieces)):
+        first = iter(tokenizer.encode_many([chunk.text for chunk in batch if chunk.first]))
+        rest = iter(tokenizer.encode_many([chunk.text for chunk in batch if not chunk.first], start=False))
+        rows: list[list[int]] = []
+        for chunk in batch:
+            rows += [prefix, next(first)] if chunk.first else [next(rest)]
+            if chunk.last and suffix != prefix:  # else the next document's prefix ends this one
+                rows.append(suffix)
+        yield np.concatenate([np.asarray(row, dtype=np.int32) for row in rows])
+    yield np.asarray(suffix, dtype=np.int32)
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while batch := list(islice(iterator, _BATCH)):
+def _batches(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Chunks that are encoded together: as many as are worth it, and no more than fit in little memory."""
+    batch: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        batch.append(chunk)
+        size += len(chunk.text)
+        if size >= _BATCH_CHARACTERS or len(batch) >= _BATCH_CHUNKS:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 
@@ -59,6 +73,7 @@ class PackedCorpus:
     """One array of ids, cut into windows of `length` anew in every epoch.
 
     Window `index` of an epoch depends on (seed, epoch, index) alone. A corpus shorter than a window is one short window.
+    The ids may lie in a file (`np.memmap`, also of 16 bits): in memory are then 4 bytes for every window, its place in the order.
     """
 
     ids: Ids
@@ -76,7 +91,7 @@ class PackedCorpus:
         spare = max(0, len(self.ids) - self.windows * self.length)
         offset, order = _epoch(self.seed, epoch, self.windows, spare)
         start = offset + int(order[index]) * self.length
-        return self.ids[start : start + self.length]
+        return np.asarray(self.ids[start : start + self.length], dtype=np.int32)
 
 
 def consecutive_windows(ids: Ids, length: int) -> list[Ids]:
@@ -84,11 +99,15 @@ def consecutive_windows(ids: Ids, length: int) -> list[Ids]:
     return [ids[start : start + length] for start in range(0, len(ids), length)]
 
 
-@lru_cache(maxsize=4)
-def _epoch(seed: int, epoch: int, windows: int, spare: int) -> tuple[int, npt.NDArray[np.int64]]:
+@lru_cache(maxsize=2)
+def _epoch(seed: int, epoch: int, windows: int, spare: int) -> tuple[int, npt.NDArray[Any]]:
     """Where the first window of an epoch begins, and the order of its windows."""
     generator = keyed_generator(seed, epoch)
-    return int(generator.integers(spare + 1)), generator.permutation(windows)
+    offset = int(generator.integers(spare + 1))
+    # the draws are those of `permutation(windows)`, whose order has 8 bytes a window
+    order: npt.NDArray[Any] = np.arange(windows, dtype=np.int32 if windows < 2**31 else np.int64)
+    generator.shuffle(order)
+    return offset, order
 
 
 def keyed_generator(seed: int, number: int) -> np.random.Generator:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from textdiff.data import encode_corpus, load_corpus
 from textdiff.errors import ConfigError
 from textdiff.infiller import Checkpoint
 from textdiff.recipe.loading import apply_override
 from textdiff.recipe.recipe import DataConfig, Recipe
+from textdiff.recipe.texts import Texts
 from textdiff.registry import build, to_config
 
 _PASSES = 4
@@ -70,8 +71,7 @@ def _defaults(start: Checkpoint, model: str, files: Sequence[str]) -> dict[str, 
 
 def _steps(start: Checkpoint, data: DataConfig, values: dict[str, Any], training: dict[str, Any]) -> int:
     """So many steps that every token is seen `_PASSES` times, within the bounds."""
-    files = [data.train] if isinstance(data.train, str) else data.train
-    tokens = len(encode_corpus(load_corpus(files, data.unit, data.column), start.tokenizer))
+    tokens = len(Texts(data, Path()).ids(data.train, start.tokenizer, aloud=False))
     rows, length = training["per_device_train_batch_size"], values["context_length"]
     if not (isinstance(rows, int) and isinstance(length, int) and rows > 0 and length > 0):
         return 100  # `build` says what is wrong

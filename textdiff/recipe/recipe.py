@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from textdiff.backbones import BackboneConfig, DiTConfig
+from textdiff.corpus import ReadOptions, check_encoding
 from textdiff.data import GapMaker, WholeTask
 from textdiff.errors import ConfigError
 from textdiff.infiller import DefaultSamplers
@@ -21,11 +22,15 @@ class DataConfig:
     """Where the text is.
 
     Attributes:
-        train: a file or a list of files; see `load_corpus`. A relative path is looked for in the current folder, beside the
-            recipe, and in the folder that the environment variable TEXTDIFF_DATA names.
+        train: a file or a list of files; see `read_corpus`. Or a folder that `textdiff data prepare` made.
+            A relative path is looked for in the current folder, beside the recipe, and in the folder that the environment
+            variable TEXTDIFF_DATA names.
         validation: held-out files. Without any, the last `validation_share` of the training text is held out.
         unit: what a document of a text file is: `file`, `blank_line` (a part between blank lines) or `line`.
         column: the column of a table that holds the text.
+        encoding: of text files and of tables as text.
+        skip_bad: whether rows of tables, and lines where the unit is `line`, that cannot be used are left out instead of being
+            an error; a number is how many at most.
     """
 
     train: str | tuple[str, ...]
@@ -33,10 +38,19 @@ class DataConfig:
     validation_share: float = 0.05
     unit: Literal["file", "blank_line", "line"] = "file"
     column: str = "text"
+    encoding: str = "utf-8"
+    skip_bad: bool | int = False
 
     def __post_init__(self) -> None:
+        check_encoding(self.encoding)
+        if self.skip_bad < 0:
+            raise ConfigError(f"skip_bad must be true, false or a number of rows of at least 0, got {self.skip_bad}")
         if not 0 <= self.validation_share <= 0.5:
             raise ConfigError(f"validation_share must be between 0 and 0.5, got {self.validation_share}")
+
+    def options(self) -> ReadOptions:
+        """How the files are read."""
+        return ReadOptions(self.unit, self.column, self.encoding)
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import textdiff
-from textdiff.data import PackedCorpus, TrainingLoader, encode_corpus, evaluation_batches, load_corpus, word_joins
-from textdiff.data.packing import Ids, chunks_of
-from textdiff.errors import ConfigError, DataError
+from textdiff.corpus import stream_chunks
+from textdiff.data import PackedCorpus, PreparedCorpus, TrainingLoader, evaluation_batches, word_joins
+from textdiff.data.packing import Ids
+from textdiff.data.prepared import tokenizer_digest
+from textdiff.errors import ConfigError
 from textdiff.evaluation import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.files import dump_yaml, load_yaml
 from textdiff.infiller import Checkpoint, DefaultSamplers
@@ -22,6 +23,7 @@ from textdiff.metrics import Score, signature
 from textdiff.model import DiffusionModel
 from textdiff.recipe.card import model_card
 from textdiff.recipe.recipe import Recipe
+from textdiff.recipe.texts import Texts, prepared_tokenizer
 from textdiff.registry import name_of, to_config
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
@@ -34,6 +36,9 @@ _FREE_IN_TRAINING = {
     "logging_steps", "eval_windows", "save_total_limit", "max_skipped_steps", "ema_decay",
 }  # fmt: skip
 
+
+# Keys that recipes got later, and what a run from before did: its states and its recipe lack them.
+_LATER_KEYS = {"encoding": "utf-8", "skip_bad": False}
 
 # Tokens of the last evaluation at least: a short text is corrupted several times.
 _FINAL_TOKENS = 1 << 16
@@ -59,17 +64,27 @@ class PreparedRun:
             return self.start.tokenizer
         wanted = self.recipe.tokenizer
         if wanted.path is not None:
-            return load_tokenizer(self._find(wanted.path))
-        chunks = (chunk for text in self._texts(self.recipe.data.train) for chunk in chunks_of(text))
+            return load_tokenizer(self._texts.find(wanted.path))
+        if self._prepared is not None:
+            return prepared_tokenizer(self._prepared, wanted)
+        chunks = (chunk.text for chunk in stream_chunks(self._texts.pieces(self.recipe.data.train)))
         return train_tokenizer(wanted.kind, chunks, wanted.vocab_size)
+
+    @cached_property
+    def _texts(self) -> Texts:
+        return Texts(self.recipe.data, self.folder)
+
+    @cached_property
+    def _prepared(self) -> PreparedCorpus | None:
+        return self._texts.prepared(self.recipe.data.train)
 
     @cached_property
     def _split(self) -> tuple[Ids, Ids]:
         """The ids for training and those that are held out."""
         data = self.recipe.data
-        ids = encode_corpus(self._texts(data.train), self.tokenizer)
+        ids = self._texts.ids(data.train, self.tokenizer, is_main_process())
         if data.validation:
-            return ids, encode_corpus(self._texts(data.validation), self.tokenizer)
+            return ids, self._texts.ids(data.validation, self.tokenizer, is_main_process())
         cut = len(ids) - int(len(ids) * data.validation_share)
         return ids[:cut], ids[cut:]
 
@@ -109,24 +124,11 @@ class PreparedRun:
         """What must be the same for a run to be resumed."""
         plain = {k: v for k, v in to_config(self.recipe).items() if k not in _FREE_TO_CHANGE}
         plain["training"] = {k: v for k, v in plain["training"].items() if k not in _FREE_IN_TRAINING}
-        plain["corpus_sha256"] = hashlib.sha256(self.training_ids.tobytes()).hexdigest()
-        plain["tokenizer_sha256"] = hashlib.sha256(self.tokenizer.backend.to_str().encode()).hexdigest()
+        plain["data"] = {k: v for k, v in plain["data"].items() if _LATER_KEYS.get(k, ...) != v}
+        whole = self._prepared
+        plain["corpus_sha256"] = hashlib.sha256(self.training_ids.data).hexdigest() if whole is None else whole.sha256
+        plain["tokenizer_sha256"] = tokenizer_digest(self.tokenizer)
         return dict(json.loads(json.dumps(plain)))
-
-    def _texts(self, names: str | Sequence[str]) -> Iterator[str]:
-        listed = [names] if isinstance(names, str) else list(names)
-        data = self.recipe.data
-        return load_corpus([self._find(name) for name in listed], data.unit, data.column)
-
-    def _find(self, name: str) -> Path:
-        """A path of the recipe: as it is, beside the recipe, or in the folder that TEXTDIFF_DATA names."""
-        places = [Path(), self.folder, *map(Path, filter(None, [os.environ.get("TEXTDIFF_DATA")]))]
-        found = [place / name for place in places if (place / name).exists()]
-        if not found:
-            looked = ", ".join(str(place / name) for place in places)
-            hint = "" if os.environ.get("TEXTDIFF_DATA") else "; TEXTDIFF_DATA is not set"
-            raise DataError(f"{name} was not found (looked for {looked}{hint})")
-        return found[0]
 
 
 def run_recipe(
@@ -215,6 +217,8 @@ def _state(recipe: Recipe, output: Path, resume: str) -> Path | None:
     if resume == "never":
         raise ConfigError(f"{output} already holds a run; choose another --output, or --resume auto to go on with it")
     before = load_yaml(output / "recipe.yaml")
+    if isinstance(before.get("data"), dict):
+        before["data"] = _LATER_KEYS | before["data"]
     now = to_config(recipe)
     changed = [key for key in now if key not in {*_FREE_TO_CHANGE, "training"} and before.get(key) != now[key]]
     if changed:

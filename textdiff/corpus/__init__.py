@@ -1,0 +1,22 @@
+"""Files of text, read as a stream: strict about what they hold, and in little memory. Needs no torch."""
+
+from textdiff.corpus.checking import CorpusReport, check_corpus
+from textdiff.corpus.chunks import Chunk, chunks_of, stream_chunks
+from textdiff.corpus.events import Piece, Problem
+from textdiff.corpus.options import ReadOptions, Unit, check_encoding
+from textdiff.corpus.reading import load_corpus, read_corpus
+
+__all__ = [
+    "Chunk",
+    "CorpusReport",
+    "Piece",
+    "Problem",
+    "ReadOptions",
+    "Unit",
+    "check_corpus",
+    "check_encoding",
+    "chunks_of",
+    "load_corpus",
+    "read_corpus",
+    "stream_chunks",
+]
