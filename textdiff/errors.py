@@ -53,6 +53,12 @@ class NonFiniteError(TextdiffError):
     exit_code = 7
 
 
+class PreemptedError(TextdiffError):
+    """The process was asked to end; a good state was written first, and the same command goes on from it."""
+
+    exit_code = 75
+
+
 class VerificationError(TextdiffError):
     """A verification that the user asked for failed."""
 

@@ -14,7 +14,6 @@ from textdiff.backbones.layers import (
     Attention,
     GatedMLP,
     LearnedTime,
-    RMSNorm,
     SinusoidalTime,
     ZeroLinear,
     rms_norm,
@@ -85,7 +84,7 @@ class AdaptiveNorm(nn.Module):
 
     def __init__(self, width: int, adaptive: bool) -> None:
         super().__init__()
-        self.norm = RMSNorm(width, eps=1e-6)
+        self.norm = nn.RMSNorm(width, eps=1e-6)
         self.modulation = ZeroLinear(width, 2 * width) if adaptive else None
 
     def forward(self, x: Tensor, time: Tensor | None) -> Tensor:

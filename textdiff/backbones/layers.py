@@ -15,7 +15,7 @@ class _ScaledRMS(torch.autograd.Function):
     """x / rms(x) * gain with its own backward pass: autograd's takes twice as many passes over x."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gain: Tensor, eps: float) -> Any:
         inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         normal = x * inverse
         ctx.save_for_backward(normal, inverse, gain)
@@ -35,13 +35,6 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
     gain = gain.to(x.dtype)  # under autocast x may have less precision than the weights
     normal: Tensor = _ScaledRMS.apply(x, gain, eps)  # type: ignore[no-untyped-call]
     return normal
-
-
-class RMSNorm(nn.RMSNorm):
-    """RMS norm by `rms_norm`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight, self.eps or 0.0)
 
 
 class ZeroLinear(nn.Linear):
@@ -75,8 +68,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.query_norm = RMSNorm(width // heads, eps=1e-6)
-        self.key_norm = RMSNorm(width // heads, eps=1e-6)
+        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
+        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.out = ZeroLinear(width, width, bias=False)
 
     def mix(self, x: Tensor, table: tuple[Tensor, Tensor], attendable: Tensor | None, dropout: float) -> Tensor:

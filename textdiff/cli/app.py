@@ -29,7 +29,7 @@ from textdiff.cli.output import put
 _EPILOG = """Exit codes:
   0 ok, 1 bug, 2 usage, 3 configuration, 4 input data, 5 model or checkpoint,
   6 resources, 7 training became non-finite, 8 a verification failed,
-  130 interrupted
+  75 stopped after a good state was saved, 130 interrupted
 """
 _EXAMPLES = """Examples:
   textdiff infill letter.md

@@ -18,6 +18,7 @@ from textdiff.denoiser import Readout
 _CHUNK = 1 << 25
 """Bytes of a chunk's scores: little beside the network, and so many rows that the weight's gradient is added up cheaply."""
 
+_BLOCK = 1024  # ids
 _LEAST = 64  # rows of a chunk, however many ids there are
 
 
@@ -105,7 +106,11 @@ class _OutputLayer:
         """[n, D] -> [n, V]."""
         shape = (len(hidden), len(self.weight))
         raw = buffer("raw", shape, self.weight.dtype, hidden.device)
-        torch.mm(hidden.detach().to(self.weight.dtype), self.weight.T, out=raw)
+        inputs = hidden.detach().to(self.weight.dtype)
+        # Single precision on CPUs: with a long matrix on the right the products take a third less time in blocks.
+        step = _BLOCK if raw.dtype == torch.float32 and raw.device.type == "cpu" else max(1, len(self.weight))
+        for start in range(0, len(self.weight), step):
+            torch.mm(inputs, self.weight[start : start + step].T, out=raw[:, start : start + step])
         return raw if self.bias is None else raw.add_(self.bias)
 
     def pull(self, change: Tensor, hidden: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,9 +16,9 @@ from textdiff.corpus import stream_chunks
 from textdiff.data import PackedCorpus, PreparedCorpus, TrainingLoader, evaluation_batches, word_joins
 from textdiff.data.packing import Ids
 from textdiff.data.prepared import tokenizer_digest
-from textdiff.errors import ConfigError
+from textdiff.errors import CheckpointError, ConfigError
 from textdiff.evaluation import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
-from textdiff.files import dump_yaml, load_yaml
+from textdiff.files import clean_stale, dump_yaml, load_yaml, read_json, verify_folder
 from textdiff.infiller import Checkpoint, DefaultSamplers
 from textdiff.metrics import Score, signature
 from textdiff.model import DiffusionModel
@@ -147,7 +148,15 @@ def run_recipe(
     Raises:
         ConfigError: `output` is a file or the folder of a run that differs.
     """
+    if is_main_process():
+        for left in clean_stale(output / "state"):
+            print(f"{left} was left half-written by a run that died, and is removed", file=sys.stderr, flush=True)
     state = _state(recipe, output, resume)
+    done = _finished(recipe, state, output)
+    if done is not None:
+        if is_main_process():
+            print(f"nothing to do: {output} is finished", file=sys.stderr, flush=True)
+        return done
     run = PreparedRun(recipe, folder, start)
     loader, model, fingerprint = run.loader(), run.model(), run.fingerprint()
     plain = to_config(recipe)
@@ -225,4 +234,31 @@ def _state(recipe: Recipe, output: Path, resume: str) -> Path | None:
         raise ConfigError(
             f"{output} holds a run of another recipe: {', '.join(changed)} differ. Choose another --output, or remove it"
         )
-    return states[-1]
+    return _newest_intact(states)
+
+
+def _newest_intact(states: list[Path]) -> Path:
+    """The newest state that is whole; says which ones are not.
+
+    Raises:
+        CheckpointError: none is.
+    """
+    for folder in reversed(states):
+        problems = verify_folder(folder)
+        if not problems:
+            return folder
+        if is_main_process():
+            print(f"{folder} is damaged and is not used: {problems[0]}", file=sys.stderr, flush=True)
+    raise CheckpointError(
+        f"none of the states in {states[-1].parent} is intact, so this run cannot go on; choose another --output"
+    )
+
+
+def _finished(recipe: Recipe, state: Path | None, output: Path) -> Checkpoint | None:
+    """The model of a run that had come to its end, if it is there and whole."""
+    if state is None or not (output / "model" / "metrics.json").is_file() or verify_folder(output / "model"):
+        return None
+    if read_json(state / "state.json")["progress"]["step"] < recipe.training.max_steps:
+        return None
+    found = Checkpoint.load(output / "model")
+    return found if found.recipe == to_config(recipe) else None

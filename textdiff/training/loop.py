@@ -14,7 +14,7 @@ import torch
 
 from textdiff.data import TrainingLoader
 from textdiff.draws import Draws
-from textdiff.errors import NonFiniteError
+from textdiff.errors import NonFiniteError, ResourceError
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.model import DiffusionModel
 from textdiff.objectives import Objective, stratified
@@ -23,9 +23,11 @@ from textdiff.training.config import TrainingConfig
 from textdiff.training.devices import has_bf16_units, make_accelerator
 from textdiff.training.ema import ExponentialMovingAverage
 from textdiff.training.log import RunLog
+from textdiff.training.memory import halves, wants_memory
 from textdiff.training.optimizers import make_optimizers, set_learning_rate
 from textdiff.training.state import Progress, RunState, prune, state_folders
 from textdiff.training.step import TrainingStep
+from textdiff.training.stopping import StopRequests, stopped
 
 _LEVELS = 0x1E7E1
 _EVALUATION_SEED = 20_241
@@ -66,6 +68,9 @@ def train(job: TrainingJob, resume: Path | None = None) -> Progress:
 
     Raises:
         NonFiniteError: `max_skipped_steps` steps in a row had a gradient that was not finite.
+        PreemptedError: SIGTERM came; a state was written.
+        KeyboardInterrupt: SIGINT came; a state was written. A second one ends the run at once.
+        ResourceError: a single sample needs more memory than there is, or the disk is full.
     """
     return _Trainer(job).run(resume)
 
@@ -84,14 +89,17 @@ class _Trainer:
         self.state = RunState(job.model, self.average, self.optimizers, job.fingerprint or {})
         self.levels = Draws.seeded(job.seed, self.accelerator.device).fold(_LEVELS)
         self.failures = 0
+        self.stop = StopRequests()
 
     def run(self, resume: Path | None) -> Progress:
         config = self.job.config
         progress = Progress() if resume is None else self.state.load(resume)
         main = self.accelerator.is_main_process
         log_file = self.job.output / "log.jsonl" if main else None
-        with RunLog(log_file, config.max_steps, progress.step) as log:
+        with RunLog(log_file, config.max_steps, progress.step) as log, self.stop:
             while progress.step < config.max_steps:
+                if received := self._agreed(self.stop.received):
+                    raise stopped(received, progress.step, self._save(progress))
                 progress = self._step(progress, log)
                 if progress.step % config.eval_steps == 0 and progress.step < config.max_steps:
                     self._evaluate(progress, log)
@@ -114,7 +122,7 @@ class _Trainer:
         set_learning_rate(self.optimizers, rate)
         canvases, levels = self._batches(progress.step)
         tokens = self._total(sum(int(c.free.sum()) for c in canvases))
-        loss, nelbo = self._accumulate(canvases, levels, tokens)
+        loss, nelbo = self._fitting(canvases, levels, tokens, log)
         norm = float(self.accelerator.clip_grad_norm_(self.step_module.parameters(), config.max_grad_norm))
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
@@ -137,11 +145,18 @@ class _Trainer:
             seconds=progress.seconds + time.monotonic() - began,
         )
 
+    @property
+    def _samples(self) -> int:
+        """Of a global batch."""
+        config = self.job.config
+        rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
+        return int(rows * self.accelerator.num_processes)
+
     def _batches(self, step: int) -> tuple[list[Canvas], list[torch.Tensor]]:
         """This process's parts of global batch `step`, and their noise levels."""
         config, accelerator = self.job.config, self.accelerator
         rows, world = config.per_device_train_batch_size, accelerator.num_processes
-        total = rows * world * config.gradient_accumulation_steps
+        total = self._samples
         canvases, levels = [], []
         for part in range(config.gradient_accumulation_steps):
             first = (part * world + accelerator.process_index) * rows
@@ -162,6 +177,33 @@ class _Trainer:
         sums = self.accelerator.reduce(sums.to(self.accelerator.device), "sum").cpu() / tokens
         return float(sums[0]), float(sums[1])
 
+    def _fitting(
+        self, canvases: list[Canvas], levels: list[torch.Tensor], tokens: int, log: RunLog
+    ) -> tuple[float, float]:
+        """`_accumulate`, in halves where memory is not enough: the sum of their gradients is the same."""
+        while True:
+            try:
+                return self._accumulate(canvases, levels, tokens)
+            except (MemoryError, RuntimeError) as error:
+                if not wants_memory(error):
+                    raise
+                rows = max(len(canvas.ids) for canvas in canvases)
+                if rows == 1 or self.accelerator.num_processes > 1:  # the others wait for a gradient that will not come
+                    advice = "make the batch, the context or the model smaller"
+                    raise ResourceError(f"there is not enough memory for a batch of {rows}; {advice}") from None
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            log.say(f"there is not enough memory for {rows} samples at once: they are split")
+            canvases = [part for canvas in canvases for part in halves(canvas)]
+            levels = [part for level in levels for part in level.tensor_split(2) if len(part)]
+
+    def _agreed(self, number: int) -> int:
+        """The largest of the numbers that the processes have."""
+        if self.accelerator.num_processes == 1:
+            return number
+        every = self.accelerator.gather(torch.tensor([number], device=self.accelerator.device))
+        return int(every.max())
+
     def _total(self, count: int) -> int:
         counted = torch.tensor(count, device=self.accelerator.device)
         return max(1, int(self.accelerator.reduce(counted, "sum")))
@@ -171,7 +213,8 @@ class _Trainer:
         self.failures = 0 if finite else self.failures + 1
         if finite:
             return
-        log.record("skipped", step=progress.step + 1)
+        first, rows = progress.step * self._samples, self._samples
+        log.record("skipped", step=progress.step + 1, samples=[first, first + rows - 1])
         log.say(f"step {progress.step + 1} was skipped: its gradient is not finite")
         if self.failures >= self.job.config.max_skipped_steps:
             states = state_folders(self.job.output)
@@ -197,8 +240,11 @@ class _Trainer:
         log.say(f"step {progress.step}: held-out nelbo {score}")
         return found
 
-    def _save(self, progress: Progress) -> None:
-        if self.accelerator.is_main_process:
-            self.state.save(self.job.output / "state" / f"step-{progress.step:08d}", progress)
+    def _save(self, progress: Progress) -> Path:
+        """Writes the state of this step, where it is not there yet, and returns its folder."""
+        folder = self.job.output / "state" / f"step-{progress.step:08d}"
+        if self.accelerator.is_main_process and not folder.exists():
+            self.state.save(folder, progress)
             prune(self.job.output, self.job.config.save_total_limit)
         self.accelerator.wait_for_everyone()
+        return folder
