@@ -105,11 +105,9 @@ def level_of(shape: Shape, number: int) -> Tensor:
 class Ours:
     """A step as `textdiff train` does it."""
 
-    def __init__(self, shape: Shape, bf16: bool, compiled: bool = False) -> None:
+    def __init__(self, shape: Shape, bf16: bool) -> None:
         self.shape, self.model, config = shape, make_model(shape), TrainingConfig()
         self.step = TrainingStep(self.model, NelboObjective(), bf16)
-        if compiled:
-            self.model.backbone.compile_parts()
         self.optimizers = make_optimizers(self.model, config)
         self.average = ExponentialMovingAverage(self.model)
 
@@ -177,10 +175,10 @@ def timed(step: Callable[[int], None], number: int) -> float:
     return time.perf_counter() - began
 
 
-def compare(name: str, bf16: bool, rounds: int, compiled: bool) -> dict[str, Any]:
+def compare(name: str, bf16: bool, rounds: int) -> dict[str, Any]:
     shape = SHAPES[name]
     worst = require_equal(shape)
-    ours, theirs = Ours(shape, bf16, compiled), Theirs(shape, bf16)
+    ours, theirs = Ours(shape, bf16), Theirs(shape, bf16)
     for number in range(2):
         ours(number), theirs(number)
     pairs = [(timed(theirs, n), timed(ours, n)) for n in range(2, 2 + rounds)]
@@ -190,7 +188,6 @@ def compare(name: str, bf16: bool, rounds: int, compiled: bool) -> dict[str, Any
     return {
         "shape": name,
         "precision": "bf16" if bf16 else "fp32",
-        "compiled": compiled,
         "peer": theirs.peer.name,
         "ratio": median(a for a, _ in pairs) / median(b for _, b in pairs),
         "lowest": ratios[0],
@@ -226,7 +223,6 @@ def main() -> None:
     parser.add_argument("--precisions", default="fp32,bf16")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--compile", action="store_true", help="ours compiled")
     parser.add_argument(
         "--memory", metavar="SHAPE", help="compare the memory of a step of this shape, and nothing else"
     )
@@ -247,7 +243,7 @@ def main() -> None:
         print("shape  precision  peer   ratio  (lowest - highest)   seconds: peer, ours   rows: peer, ours")
     for name in options.shapes.split(","):
         for precision in options.precisions.split(","):
-            row = compare(name, precision == "bf16", options.rounds, options.compile)
+            row = compare(name, precision == "bf16", options.rounds)
             line = (
                 f"{row['shape']:6} {row['precision']:10} {row['peer']:6} {row['ratio']:5.2f}  ({row['lowest']:.2f} - "
                 f"{row['highest']:.2f})  {row['peer_seconds']:.3f}, {row['our_seconds']:.3f}  "

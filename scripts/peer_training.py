@@ -66,7 +66,8 @@ class PeerDiT:
     def _mix(self, attention: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         heads = attention.heads
         q, k, v = attention.qkv(x).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # type: ignore[operator]
-        q, k = attention.query_norm(q), attention.key_norm(k)  # type: ignore[operator]
+        with torch.autocast("cpu", enabled=False):
+            q, k = attention.query_norm(q.float()), attention.key_norm(k.float())  # type: ignore[operator]
         q, k = (part * cos + _half_turned(part) * sin for part in (q, k))
         mixed = functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v)
         return mixed.transpose(1, 2).flatten(-2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from unittest.mock import patch
@@ -80,8 +81,8 @@ def test_training_leaves_a_model_and_says_where(recipe: Path) -> None:
 def test_an_interrupted_run_says_how_it_goes_on(recipe: Path) -> None:
     output = recipe.parent / "run"
     step = RunLog.step
-    state = f"the same command goes on from {output}/state/step-00000002"
-    for stop, left in (1, "nothing had been saved yet"), (3, state):
+    for stop in (1, 3):
+        state = f"the same command goes on from {output}/state/step-{stop:08d}"
 
         def interrupt(log: RunLog, number: int, news: str | None = None, stop: int = stop) -> None:
             step(log, number, news)
@@ -91,8 +92,77 @@ def test_an_interrupted_run_says_how_it_goes_on(recipe: Path) -> None:
         with patch.object(RunLog, "step", interrupt):
             ended = run("train", recipe, "--output", output)
         assert (ended.code, ended.out) == (130, b"")
-        assert ended.err.splitlines()[-1] == f"textdiff: interrupted; {left}"
+        assert ended.err.splitlines()[-1] == f"textdiff: interrupted; {state}"
     assert run("train", recipe, "--output", output).code == 0
+
+
+def test_an_interrupt_before_the_first_step_says_that_nothing_was_saved(recipe: Path) -> None:
+    with patch("textdiff.recipe.running.train", side_effect=KeyboardInterrupt):
+        ended = run("train", recipe, "--output", recipe.parent / "run")
+    assert (ended.code, ended.err.splitlines()[-1]) == (130, "textdiff: interrupted; nothing had been saved yet")
+
+
+def test_c3_sigterm_is_75_and_the_same_command_goes_on(recipe: Path) -> None:
+    output, step = recipe.parent / "run", RunLog.step
+
+    def preempt(log: RunLog, number: int, news: str | None = None) -> None:
+        step(log, number, news)
+        if number == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with patch.object(RunLog, "step", preempt):
+        ended = run("train", recipe, "--output", output)
+    assert (ended.code, ended.out) == (75, b"")
+    state = output / "state" / "step-00000003"
+    said = f"textdiff: error: stopped by SIGTERM after step 3; the same command goes on from {state}"
+    assert ended.err.splitlines()[-1] == said
+    assert run("train", recipe, "--output", output).code == 0
+    whole = recipe.parent / "whole"
+    assert run("train", recipe, "--output", whole).code == 0
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (output, whole)]
+    assert weights[0] == weights[1]
+
+
+def test_c7_a_damaged_state_is_passed_over_for_an_older_one(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    assert run("train", recipe, "--output", output).code == 0
+    whole = (output / "model" / "model.safetensors").read_bytes()
+    shutil.rmtree(output / "model")
+    newest, older = (output / "state" / f"step-{step:08d}" for step in (4, 2))
+    with (newest / "average.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"?")
+    damaged = f"{newest} is damaged and is not used: average.safetensors: its sha256"
+    explicit = run("train", recipe, "--output", output, "--resume", newest)
+    assert (explicit.code, "average.safetensors" in explicit.err) == (5, True)
+    again = run("train", recipe, "--output", output)
+    assert (again.code, damaged in again.err) == (0, True)
+    assert (output / "model" / "model.safetensors").read_bytes() == whole
+    for folder in (newest, older):
+        (folder / "state.json").write_text("{}")
+    none = run("train", recipe, "--output", output)
+    assert (none.code, "is intact, so this run cannot go on; choose another --output" in none.err) == (5, True)
+
+
+def test_c10_a_finished_run_has_nothing_to_do(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    first = run("train", recipe, "--output", output)
+    before = {file: file.stat().st_mtime_ns for file in (output / "model").iterdir()}
+    again = run("train", recipe, "--output", output)
+    assert (again.code, again.out) == (0, first.out)
+    assert f"nothing to do: {output} is finished" in again.err
+    assert {file: file.stat().st_mtime_ns for file in (output / "model").iterdir()} == before
+    longer = run("train", recipe, "--output", output, "--set", "training.max_steps=6")
+    assert (longer.code, "nothing to do" in longer.err) == (0, False)
+    assert (output / "state" / "step-00000006").is_dir()
+
+
+def test_c1_what_a_dead_run_left_is_removed_with_a_note(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    left = output / "state" / ".tmp-step-00000002-999999999"
+    left.mkdir(parents=True)
+    ended = run("train", recipe, "--output", output)
+    assert (ended.code, f"{left} was left half-written" in ended.err, left.exists()) == (0, True, False)
 
 
 @pytest.mark.parametrize(

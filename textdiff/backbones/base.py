@@ -46,9 +46,6 @@ class Backbone(nn.Module, ABC):
         weight, bias = self.output_layer()
         return hidden if weight is None else nn.functional.linear(hidden, weight, bias)
 
-    def compile_parts(self) -> None:
-        """Has those parts compiled whose shapes are the same in every training step."""
-
     @abstractmethod
     def input_embeddings(self) -> nn.Module:
         """The module that embeds ids."""

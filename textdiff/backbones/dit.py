@@ -172,10 +172,5 @@ class DiT(Backbone):
         hidden: Tensor = self.norm(x, time)
         return hidden
 
-    def compile_parts(self) -> None:
-        """All blocks but the last, which runs on as many rows as are wanted."""
-        for block in self.blocks[:-1]:
-            block.compile()
-
     def output_layer(self) -> tuple[Tensor, Tensor]:
         return self.embed.weight if self.head is None else self.head.weight, self.head_bias
