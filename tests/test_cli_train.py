@@ -131,7 +131,7 @@ def test_c7_a_damaged_state_is_passed_over_for_an_older_one(recipe: Path) -> Non
     newest, older = (output / "state" / f"step-{step:08d}" for step in (4, 2))
     with (newest / "average.safetensors").open("r+b") as file:
         file.seek(-1, 2)
-        file.write(b"?")
+        file.write(b"\x77")
     damaged = f"{newest} is damaged and is not used: average.safetensors: its sha256"
     explicit = run("train", recipe, "--output", output, "--resume", newest)
     assert (explicit.code, "average.safetensors" in explicit.err) == (5, True)

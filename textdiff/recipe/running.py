@@ -18,7 +18,7 @@ from textdiff.data.packing import Ids
 from textdiff.data.prepared import tokenizer_digest
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.evaluation import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
-from textdiff.files import clean_stale, dump_yaml, load_yaml, read_json, verify_folder
+from textdiff.files import clean_stale, dump_yaml, load_yaml, parse_yaml, read_json, verify_folder
 from textdiff.infiller import Checkpoint, DefaultSamplers
 from textdiff.metrics import Score, signature
 from textdiff.model import DiffusionModel
@@ -260,5 +260,5 @@ def _finished(recipe: Recipe, state: Path | None, output: Path) -> Checkpoint | 
         return None
     if read_json(state / "state.json")["progress"]["step"] < recipe.training.max_steps:
         return None
-    found = Checkpoint.load(output / "model")
-    return found if found.recipe == to_config(recipe) else None
+    asked = parse_yaml(dump_yaml(to_config(recipe)), "recipe")
+    return Checkpoint.load(output / "model") if load_yaml(output / "model" / "recipe.yaml") == asked else None
