@@ -78,8 +78,8 @@ class Attention(nn.Module):
         # Queries and keys are normalised and turned as one tensor [B, L, 2, heads, size]: half as many calls.
         gain = torch.stack((self.query_norm.weight, self.key_norm.weight)).unsqueeze(1)
         q, k = rotate(rms_norm(both, gain), table).unbind(-3)
-        # On CPUs attention's backward pass is twice as slow in bfloat16.
-        q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in (q, k, v.squeeze(-3)))
+        # On CPUs attention's backward pass is twice as slow in bfloat16. A view of the values would keep all of qkv alive.
+        q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in (q, k, v.squeeze(-3).contiguous()))
         with torch.autocast(x.device.type, enabled=False):
             mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=attendable, dropout_p=dropout)
         return mixed.transpose(1, 2).flatten(-2)
