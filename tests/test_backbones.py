@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from textdiff.backbones import DiT, DiTConfig
-from textdiff.backbones.layers import rotary_table, rotate
+from textdiff.backbones.layers import GatedMLP, rms_norm, rotary_table, rotate
 from textdiff.errors import ConfigError
 from textdiff.model import DiffusionModel
 from textdiff.processes import AbsorbingProcess
@@ -148,6 +148,37 @@ def test_rotary_positions_keep_lengths_and_see_differences() -> None:
     products = next(turned) @ next(turned).T
     torch.testing.assert_close(products[1:, 1:], products[:-1, :-1], rtol=1e-4, atol=1e-4)
     assert len(set(products[0].tolist() + products[:, 0].tolist())) == 19
+
+
+@pytest.mark.parametrize("gain", [(5,), (2, 1, 5), (2, 3, 5)], ids=str)
+def test_the_rms_norm_is_what_it_says_and_so_is_its_gradient(gain: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x, weight = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 5), gain))
+    expected = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * weight
+    torch.testing.assert_close(rms_norm(x, weight), expected)
+    torch.testing.assert_close(rms_norm(x, x.new_ones(5)), torch.nn.functional.rms_norm(x, (5,), eps=1e-6))
+    assert torch.autograd.gradcheck(rms_norm, (x, weight))
+
+
+def test_the_gated_layer_is_what_it_says_and_so_is_its_gradient() -> None:
+    torch.manual_seed(0)
+    layer = GatedMLP(4, 6).double()
+    torch.nn.init.normal_(layer.down.weight)
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    value, gate = layer.up(x).chunk(2, dim=-1)
+    torch.testing.assert_close(layer(x), layer.down(value * gate * gate.sigmoid()))
+    assert torch.autograd.gradcheck(layer, x)
+
+
+def test_rotary_positions_turn_each_pair_by_its_angle() -> None:
+    """As multiplication of complex numbers; turning the other way would pass a test of differences only."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 1, 3, 8, dtype=torch.float64)
+    frequencies = 10_000.0 ** (-torch.arange(0, 8, 2, dtype=torch.float64) / 8)
+    angles = torch.outer(torch.arange(5, dtype=torch.float64), frequencies)[:, None, None]
+    turned = torch.complex(x[..., :4], x[..., 4:]) * torch.polar(torch.ones_like(angles), angles)
+    expected = torch.cat((turned.real, turned.imag), dim=-1)
+    torch.testing.assert_close(rotate(x, rotary_table(5, 8, x.device)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_tied_embeddings_are_one_tensor() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -20,6 +21,7 @@ from textdiff.infiller import Checkpoint, DefaultSamplers
 from textdiff.recipe import Recipe, load_recipe
 from textdiff.recipe.finetuning import finetuning_recipe
 from textdiff.registry import build, name_of, to_config
+from textdiff.training import state_folders
 from textdiff.training.log import RunLog
 
 RECIPE = """
@@ -132,16 +134,96 @@ def test_c7_a_damaged_state_is_passed_over_for_an_older_one(recipe: Path) -> Non
     with (newest / "average.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x77")
-    damaged = f"{newest} is damaged and is not used: average.safetensors: its sha256"
+    damaged = f"{newest} is damaged and is kept as damaged-step-00000004: average.safetensors: its sha256"
     explicit = run("train", recipe, "--output", output, "--resume", newest)
     assert (explicit.code, "average.safetensors" in explicit.err) == (5, True)
     again = run("train", recipe, "--output", output)
     assert (again.code, damaged in again.err) == (0, True)
     assert (output / "model" / "model.safetensors").read_bytes() == whole
+    assert run("verify", newest).code == 0
     for folder in (newest, older):
         (folder / "state.json").write_text("{}")
     none = run("train", recipe, "--output", output)
     assert (none.code, "is intact, so this run cannot go on; choose another --output" in none.err) == (5, True)
+
+
+def test_c7_a_damaged_state_never_outlives_a_good_one(recipe: Path) -> None:
+    """Stopped again before the damaged state's step is reached, with room for one state only."""
+    output, step = recipe.parent / "run", RunLog.step
+
+    def stopping(at: int) -> Any:
+        def preempt(log: RunLog, number: int, news: str | None = None) -> None:
+            step(log, number, news)
+            if number == at:
+                signal.raise_signal(signal.SIGTERM)
+
+        return patch.object(RunLog, "step", preempt)
+
+    sets = ["--set", "training.max_steps=6"]
+    with stopping(4):
+        assert run("train", recipe, "--output", output, *sets).code == 75
+    with (output / "state" / "step-00000004" / "average.safetensors").open("r+b") as file:
+        file.truncate(100)
+    with stopping(3):
+        assert run("train", recipe, "--output", output, *sets, "training.save_total_limit=1").code == 75
+    assert [folder.name for folder in state_folders(output)] == ["step-00000003"]
+    assert run("train", recipe, "--output", output, *sets).code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("training.per_device_train_batch_size=2", "samples_per_step was 4 and is 2"),
+        ("training.gradient_accumulation_steps=2", "samples_per_step was 4 and is 8"),
+        ("backbone.hidden_size=32", "backbone.hidden_size was 16 and is 32"),
+        ("text", "corpus_sha256 was"),
+    ],
+)
+def test_c9_what_may_not_change_is_refused_with_the_difference(recipe: Path, change: str, said: str) -> None:
+    output = recipe.parent / "run"
+    assert run("train", recipe, "--output", output).code == 0
+    if change == "text":
+        (recipe.parent / "text.txt").write_text(TEXT.replace("river", "shore"))
+    ended = run("train", recipe, "--output", output, *(["--set", change] if change != "text" else []))
+    assert (ended.code, ended.out) == (3, b"")
+    assert said in ended.err and "is of another run" in ended.err
+
+
+def test_c9_the_batch_may_be_shared_out_anew_and_the_rate_may_change(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    assert run("train", recipe, "--output", output, "--set", "training.max_steps=2").code == 0
+    parts = ["training.per_device_train_batch_size=2", "training.gradient_accumulation_steps=2"]
+    assert run("train", recipe, "--output", output, "--set", *parts, "training.learning_rate=0.5").code == 0
+    records = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    starts = [(r["step"], r["training"]["learning_rate"]) for r in records if r["event"] == "start"]
+    assert starts == [(0, 0.001), (2, 0.5)]
+
+
+def test_c6_a_recipe_of_the_users_own_is_not_written_over(recipe: Path) -> None:
+    before = recipe.read_bytes()
+    ended = run("train", recipe, "--output", recipe.parent)
+    assert (ended.code, recipe.read_bytes()) == (3, before)
+    assert "recipe.yaml was not written by textdiff and would be lost" in ended.err
+    output = recipe.parent / "run"
+    with patch("textdiff.recipe.running.train", side_effect=KeyboardInterrupt):  # before any state was saved
+        assert run("train", recipe, "--output", output).code == 130
+    assert run("train", recipe, "--output", output, "--set", "training.max_steps=2").code == 0
+
+
+def test_c1_a_torn_recipe_beside_good_states_costs_nothing(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    assert run("train", recipe, "--output", output, "--set", "training.max_steps=2").code == 0
+    (output / "recipe.yaml").write_text("data: {tr")
+    assert run("train", recipe, "--output", output).code == 0
+    assert load_recipe(output / "recipe.yaml").training.max_steps == 4
+
+
+@pytest.mark.parametrize("place", ["text.txt", "text.txt/run", "text.txt/deep/run", "/proc/none/run"])
+def test_c6_a_place_that_cannot_be_is_said_at_once(recipe: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(recipe.parent)
+    ended = run("train", recipe, "--output", place)
+    assert (ended.code, ended.out) == (3, b"")
+    assert "is a file" in ended.err or "cannot be made" in ended.err
 
 
 def test_c10_a_finished_run_has_nothing_to_do(recipe: Path) -> None:

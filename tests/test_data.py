@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textdiff.corpus import chunks_of
 from textdiff.data import (
     GapsTask,
     LengthsTask,
@@ -26,7 +27,6 @@ from textdiff.data import (
     load_corpus,
     word_joins,
 )
-from textdiff.data.packing import chunks_of
 from textdiff.errors import ConfigError, DataError
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer, train_tokenizer

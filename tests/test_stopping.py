@@ -23,6 +23,7 @@ from textdiff.files import clean_stale, verify_folder
 from textdiff.text.canvas import Canvas
 from textdiff.training import TrainingConfig, TrainingJob, state_folders, train
 from textdiff.training.loop import _Trainer
+from textdiff.training.stopping import StopRequests
 
 CONFIG = replace(SMALL, max_steps=8, save_steps=2)
 
@@ -110,6 +111,19 @@ def test_c4_a_second_interrupt_ends_at_once_and_the_last_state_is_whole(tmp_path
     assert newest(tmp_path) == tmp_path / "state" / "step-00000002"
 
 
+def test_an_interrupt_that_the_parent_process_ignores_is_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopRequests() as requests:
+            signal.raise_signal(signal.SIGINT)
+            assert requests.received == 0
+            signal.raise_signal(signal.SIGTERM)
+            assert requests.received == signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_training_in_a_thread_leaves_signals_alone(tmp_path: Path) -> None:
     ended: list[int] = []
     thread = threading.Thread(target=lambda: ended.append(train(job(tmp_path, CONFIG)).step))
@@ -157,24 +171,21 @@ def killed(made: TrainingJob, moment: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_c1_killed_at_random_moments_it_ends_as_if_nothing_had_been(
-    tmp_path: Path, uninterrupted: dict[str, Tensor]
-) -> None:
-    """20 deaths, at batches, before writes and between renames; each time it goes on from the newest intact state."""
-    chance, deaths = random.Random(5), 0
-    made = job(tmp_path, replace(CONFIG, save_steps=1))
-    while deaths < 20:
-        code = killed(made, chance.randint(5, 60))
-        if code == 0:
-            break
-        assert code == 9
-        deaths += 1
-    assert deaths >= 5, "the run came to its end too early for this test to mean anything"
-    rest = job(tmp_path, replace(CONFIG, save_steps=1))
-    clean_stale(tmp_path / "state")
-    train(rest, newest(tmp_path))
-    assert_same(weights(rest), uninterrupted)
-    assert not list((tmp_path / "state").glob(".*"))
+def test_c1_killed_at_20_random_moments_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
+    """At batches, before writes and between renames; each time it goes on from the newest intact state."""
+    config = replace(CONFIG, max_steps=40, save_steps=1)
+    whole, made = job(tmp_path / "whole", replace(config, save_steps=40)), job(tmp_path / "killed", config)
+    train(whole)
+    chance = random.Random(5)
+    for _ in range(20):
+        assert killed(made, chance.randint(20, 90)) == 9
+    rest = job(tmp_path / "killed", config)
+    clean_stale(rest.output / "state")
+    newest_step = newest(rest.output)
+    assert newest_step is not None and 0 < int(newest_step.name[-8:]) < 40
+    train(rest, newest_step)
+    assert_same(weights(rest), weights(whole))
+    assert not list((rest.output / "state").glob(".*"))
 
 
 def test_c1_no_point_of_a_save_loses_the_last_good_state(tmp_path: Path) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from textdiff.backbones import DiTConfig
 from textdiff.data import GapsTask, LengthsTask, PackedCorpus, TrainingLoader, WholeTask
-from textdiff.errors import CheckpointError, ConfigError, NonFiniteError
+from textdiff.errors import CheckpointError, ConfigError, NonFiniteError, ResourceError
+from textdiff.files import verify_folder
 from textdiff.model import DiffusionModel
 from textdiff.objectives import CrossEntropyObjective
 from textdiff.processes import AbsorbingProcess
@@ -37,9 +42,9 @@ SMALL = TrainingConfig(
 )
 
 
-def job(output: Path, config: TrainingConfig = SMALL) -> TrainingJob:
+def job(output: Path, config: TrainingConfig = SMALL, dropout: float = 0.0) -> TrainingJob:
     torch.manual_seed(0)
-    backbone = DiTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, dropout=0.0)
+    backbone = DiTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, dropout=dropout)
     model = DiffusionModel.of(backbone, AbsorbingProcess(VOCABULARY), 16)
     ids = np.random.default_rng(0).integers(4, 12, 2000).astype(np.int32)
     loader = TrainingLoader(
@@ -73,6 +78,71 @@ def test_c10_resuming_gives_the_weights_of_the_uninterrupted_run(tmp_path: Path)
     assert any(not torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(rest).values(), strict=True))
 
 
+def test_c10_dropout_is_resumed_too(tmp_path: Path) -> None:
+    """Its generator is seeded by run, step and process, whatever the global one holds."""
+    config = replace(SMALL, lr_scheduler_type="constant")
+    whole, first = job(tmp_path / "a", config, 0.3), job(tmp_path / "b", replace(config, max_steps=3), 0.3)
+    rest, plain = job(tmp_path / "b", config, 0.3), job(tmp_path / "c", config)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    train(whole)
+    assert torch.equal(before, torch.get_rng_state())
+    train(first)
+    torch.manual_seed(2)
+    train(rest, state_folders(tmp_path / "b")[-1])
+    train(plain)
+    assert_same(weights(whole), weights(rest))
+    assert any(not torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(plain).values(), strict=True))
+
+
+def test_t1_weights_that_are_not_finite_are_no_good_state(tmp_path: Path) -> None:
+    config = replace(SMALL, learning_rate=1e38, optim="adamw", save_steps=1, warmup_steps=0, max_skipped_steps=9)
+    with pytest.raises(NonFiniteError, match=r"the weights were no longer finite after step \d; "):
+        train(job(tmp_path, config))
+    for folder in state_folders(tmp_path):
+        assert all(bool(t.isfinite().all()) for t in load_file(folder / "weights.safetensors").values())
+
+
+def test_c5_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    made = job(tmp_path)
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match=r"log\.jsonl cannot be written: no space left"):
+        train(made)
+
+
+@pytest.mark.parametrize("choice", ["stop", "warn"])
+def test_c5_a_full_disk_costs_no_older_state(tmp_path: Path, choice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    config = replace(SMALL, save_failure=choice, save_steps=2)  # type: ignore[arg-type]
+    made, saves = job(tmp_path, config), itertools.count(1)
+
+    def full(tensors: object, path: Path) -> None:
+        if next(saves) > 4:  # the second state
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save_file(tensors, path)  # type: ignore[arg-type]
+
+    with patch("textdiff.training.state.save_file", full):
+        if choice == "stop":
+            with pytest.raises(ResourceError, match=r"step-00000004 cannot be written .*bytes are free"):
+                train(made)
+        else:
+            assert train(made).step == 6
+            said = capsys.readouterr().err
+            assert "step-00000004 cannot be written" in said and "training goes on" in said
+    assert [f.name for f in state_folders(tmp_path)] == ["step-00000002"]
+    assert not verify_folder(state_folders(tmp_path)[0])
+    assert not list((tmp_path / "state").glob(".*"))
+
+
+def test_a_state_that_was_gone_back_from_does_not_cost_the_new_one(tmp_path: Path) -> None:
+    """States newer than the step that was just saved are no reason to remove it."""
+    config = replace(SMALL, save_steps=1, save_total_limit=3)
+    train(job(tmp_path, config))
+    early = state_folders(tmp_path)[0]
+    assert early.name == "step-00000004"
+    train(job(tmp_path, replace(config, max_steps=5, save_total_limit=1)), early)
+    assert [f.name for f in state_folders(tmp_path)] == ["step-00000005", "step-00000006"]
+
+
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
     first = job(tmp_path)
     train(first)
@@ -95,8 +165,9 @@ def test_accumulated_parts_are_the_whole_batch(tmp_path: Path) -> None:
 def test_the_log_has_every_step(tmp_path: Path) -> None:
     train(job(tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if line["event"] == "step"] == [1, 2, 3, 4, 5, 6]
-    assert all(math.isfinite(line["loss"]) and line["tokens"] > 0 for line in lines)
+    steps = [line for line in lines if line["event"] == "step"]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    assert all(math.isfinite(line["loss"]) and line["tokens"] > 0 for line in steps)
 
 
 def test_old_states_are_pruned_and_new_ones_verified(tmp_path: Path) -> None:
@@ -108,7 +179,7 @@ def test_old_states_are_pruned_and_new_ones_verified(tmp_path: Path) -> None:
 def test_c9_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
     train(job(tmp_path))
     other = replace(job(tmp_path), fingerprint={"kind": "other"})
-    with pytest.raises(CheckpointError, match=r"belongs to another run: it has \{'kind': 'test'\}"):
+    with pytest.raises(ConfigError, match=r"is of another run: kind was 'test' and is 'other'"):
         train(other, state_folders(tmp_path)[-1])
 
 

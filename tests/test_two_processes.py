@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -42,3 +45,129 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+DRIVER = """
+import os, signal, sys
+from accelerate import Accelerator
+from textdiff.cli import main
+from textdiff.data import TrainingLoader
+from textdiff.training.step import TrainingStep
+
+fault, moment, calls = sys.argv[1], int(sys.argv[2]), 0
+
+def at(owner, name, act):
+    inner = getattr(owner, name)
+    def wrapped(*args, **options):
+        global calls
+        calls += 1
+        if calls == moment:
+            return act(inner, args, options)
+        return inner(*args, **options)
+    setattr(owner, name, wrapped)
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def fail(*_):
+    raise ValueError("the loader is broken")
+
+def poison(inner, args, options):
+    report = inner(*args, **options)
+    return type(report)(report.loss * float("nan"), report.nelbo_nats, report.tokens)
+
+if os.environ["RANK"] == "1":
+    if fault == "save":
+        at(Accelerator, "wait_for_everyone", die)
+    elif fault == "batch":
+        at(TrainingLoader, "batch", die)
+    elif fault == "error":
+        at(TrainingLoader, "batch", fail)
+    elif fault == "nan":
+        at(TrainingStep, "forward", poison)
+if fault == "term" and os.environ["RANK"] == "0":
+    at(TrainingLoader, "batch", lambda inner, args, options: os.kill(os.getpid(), signal.SIGTERM) or inner(*args, **options))
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+def two(folder: Path, output: str, fault: str = "none", moment: int = 0) -> subprocess.CompletedProcess[str]:
+    """Trains with two processes, of which something befalls one."""
+    (folder / "driver.py").write_text(DRIVER)
+    (folder / "text.txt").write_text("abab" * 300 + "aabb" * 200)
+    options = [*OPTIONS, "training.per_device_train_batch_size=4", "training.save_steps=1", "training.logging_steps=1"]
+    sets = [word for option in options for word in ("--set", option)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "driver.py"]
+    command = [*launcher, fault, str(moment), "train", str(ROOT / "recipes" / "markov.yaml"), "--output", output, *sets]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    folder = tmp_path_factory.mktemp("whole")
+    assert two(folder, "run").returncode == 0
+    return load_file(folder / "run" / "model" / "model.safetensors")
+
+
+def assert_goes_on(folder: Path, output: str, whole: dict[str, torch.Tensor]) -> None:
+    """The same command again ends with the weights, bit for bit, of a run that nothing befell."""
+    again = two(folder, output)
+    assert again.returncode == 0, again.stderr[-3000:]
+    found = load_file(folder / output / "model" / "model.safetensors")
+    assert found.keys() == whole.keys()
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+def test_c2_one_of_two_is_killed_while_a_state_is_saved(tmp_path: Path, whole: dict[str, torch.Tensor]) -> None:
+    ended = two(tmp_path, "run", "save", 2)
+    assert ended.returncode != 0
+    assert "is a bug" not in ended.stderr
+    assert "another process of this run has ended too early" in ended.stderr or "Signal 9" in ended.stderr
+    assert_goes_on(tmp_path, "run", whole)
+
+
+def test_c3_one_of_two_is_asked_to_stop(tmp_path: Path, whole: dict[str, torch.Tensor]) -> None:
+    ended = two(tmp_path, "run", "term", 3)
+    assert ended.returncode != 0
+    assert ended.stderr.count("stopped by SIGTERM after step 3; the same command goes on from") == 2
+    assert_goes_on(tmp_path, "run", whole)
+
+
+def test_t1_a_loss_that_is_not_finite_in_one_of_two_is_skipped_by_both(tmp_path: Path) -> None:
+    ended = two(tmp_path, "run", "nan", 2)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    skipped = [record for record in records if record["event"] == "skipped"]
+    assert [(record["step"], record["samples"]) for record in skipped] == [(2, [8, 15])]
+    found = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in found.values())
+
+
+def test_t5_an_error_in_one_of_two_ends_both_and_comes_first(tmp_path: Path) -> None:
+    ended = two(tmp_path, "run", "error", 2)
+    assert ended.returncode != 0
+    bugs = [line for line in ended.stderr.splitlines() if "this is a bug" in line]
+    assert len(bugs) == 1 and "ValueError: the loader is broken" in bugs[0]
+
+
+def test_c9_a_run_of_one_goes_on_with_two_only_if_the_batch_stays(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("abab" * 300 + "aabb" * 200)
+    train(tmp_path, [], 4, "small")
+    refused = two(tmp_path, "small")
+    assert refused.returncode != 0
+    assert "samples_per_step was 4 and is 8" in refused.stderr
+    train(tmp_path, [], 8, "fits")
+    assert two(tmp_path, "fits").returncode == 0
+
+
+@pytest.mark.slow
+def test_c1_two_processes_killed_again_and_again(tmp_path: Path, whole: dict[str, torch.Tensor]) -> None:
+    """Twenty runs of two, each killed once at a batch or at a save, end with the same bits."""
+    chance, deaths = random.Random(3), 0
+    for number in range(20):
+        output = f"run{number}"
+        assert two(tmp_path, output, chance.choice(("batch", "save")), chance.randint(1, 4)).returncode != 0
+        deaths += 1
+        assert_goes_on(tmp_path, output, whole)
+    assert deaths == 20

@@ -65,6 +65,12 @@ class VerificationError(TextdiffError):
     exit_code = 8
 
 
+def wants_memory(error: BaseException) -> bool:
+    """Whether this error, of Python or of torch, says that memory ran out."""
+    in_words = "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or in_words
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" for the known word nearest to ``word``, or an empty string."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -13,7 +13,7 @@ import typer
 
 from textdiff.cli.app import make_command
 from textdiff.cli.output import drop_output, flush_output, say
-from textdiff.errors import TextdiffError, UsageError
+from textdiff.errors import TextdiffError, UsageError, wants_memory
 
 # Click's own class of usage errors: newer versions of typer carry a copy of click inside.
 _WrongUsage: Any = typer.BadParameter.__bases__[0]
@@ -81,8 +81,7 @@ def _fail(message: str, error: BaseException, arguments: Sequence[str]) -> int:
 
 def _unexpected(error: Exception, arguments: Sequence[str]) -> int:
     """A want of memory is the machine's; anything else is a bug."""
-    wants_memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
-    if wants_memory or "can't allocate memory" in str(error):
+    if wants_memory(error):
         _fail("there is not enough memory for this; make the batch, the context or the model smaller", error, arguments)
         return 6
     again = "" if _debug(arguments) else "; run it again with --debug to see where"

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textdiff.corpus import Chunk, Piece, chunks_of, stream_chunks
+from textdiff.corpus import Chunk, Piece, stream_chunks
 from textdiff.errors import DataError
 from textdiff.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.int32]
 
-__all__ = ["Ids", "PackedCorpus", "chunks_of", "consecutive_windows", "encode_corpus", "encode_pieces", "encode_stream"]
 
 _BATCH_CHARACTERS = 1 << 20
 _BATCH_CHUNKS = 1 << 12

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from textdiff.data import encode_corpus, load_corpus
-from textdiff.data.corpus import Unit
+from textdiff.corpus import Unit, load_corpus
+from textdiff.data import encode_corpus
 from textdiff.errors import DataError, UsageError, nearest
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.evaluation.signing import digest, model_parts

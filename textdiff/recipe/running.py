@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,30 +14,19 @@ from textdiff.corpus import stream_chunks
 from textdiff.data import PackedCorpus, PreparedCorpus, TrainingLoader, evaluation_batches, word_joins
 from textdiff.data.packing import Ids
 from textdiff.data.prepared import tokenizer_digest
-from textdiff.errors import CheckpointError, ConfigError
 from textdiff.evaluation import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
-from textdiff.files import clean_stale, dump_yaml, load_yaml, parse_yaml, read_json, verify_folder
+from textdiff.files import read_json
 from textdiff.infiller import Checkpoint, DefaultSamplers
 from textdiff.metrics import Score, signature
 from textdiff.model import DiffusionModel
 from textdiff.recipe.card import model_card
 from textdiff.recipe.recipe import Recipe
+from textdiff.recipe.resuming import begin, finished, recipe_fingerprint, say, state_to_resume
 from textdiff.recipe.texts import Texts, prepared_tokenizer
 from textdiff.registry import name_of, to_config
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
-from textdiff.training import TrainingJob, is_main_process, state_folders, train
-
-# What may change between a run and its continuation.
-_FREE_TO_CHANGE = {"description", "samplers"}
-_FREE_IN_TRAINING = {
-    "max_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "decay_share", "eval_steps", "save_steps",
-    "logging_steps", "eval_windows", "save_total_limit", "max_skipped_steps", "ema_decay",
-}  # fmt: skip
-
-
-# Keys that recipes got later, and what a run from before did: its states and its recipe lack them.
-_LATER_KEYS = {"encoding": "utf-8", "skip_bad": False}
+from textdiff.training import TrainingJob, is_main_process, require_same, train
 
 # Tokens of the last evaluation at least: a short text is corrupted several times.
 _FINAL_TOKENS = 1 << 16
@@ -123,13 +110,11 @@ class PreparedRun:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""
-        plain = {k: v for k, v in to_config(self.recipe).items() if k not in _FREE_TO_CHANGE}
-        plain["training"] = {k: v for k, v in plain["training"].items() if k not in _FREE_IN_TRAINING}
-        plain["data"] = {k: v for k, v in plain["data"].items() if _LATER_KEYS.get(k, ...) != v}
+        plain = recipe_fingerprint(self.recipe)
         whole = self._prepared
         plain["corpus_sha256"] = hashlib.sha256(self.training_ids.data).hexdigest() if whole is None else whole.sha256
         plain["tokenizer_sha256"] = tokenizer_digest(self.tokenizer)
-        return dict(json.loads(json.dumps(plain)))
+        return plain
 
 
 def run_recipe(
@@ -146,23 +131,20 @@ def run_recipe(
         start: a model to start from instead of a new one.
 
     Raises:
-        ConfigError: `output` is a file or the folder of a run that differs.
+        ConfigError: `output` is a file, cannot be written to, or is the folder of a run that differs.
+        CheckpointError: the state that was asked for, or every state there is, is damaged.
     """
-    if is_main_process():
-        for left in clean_stale(output / "state"):
-            print(f"{left} was left half-written by a run that died, and is removed", file=sys.stderr, flush=True)
-    state = _state(recipe, output, resume)
-    done = _finished(recipe, state, output)
-    if done is not None:
-        if is_main_process():
-            print(f"nothing to do: {output} is finished", file=sys.stderr, flush=True)
-        return done
+    state = state_to_resume(recipe, output, resume)
     run = PreparedRun(recipe, folder, start)
-    loader, model, fingerprint = run.loader(), run.model(), run.fingerprint()
+    fingerprint = run.fingerprint()
+    if state is not None:
+        require_same(read_json(state / "state.json")["fingerprint"], fingerprint, str(state))
+        if (done := finished(recipe, state, output)) is not None:
+            say(f"nothing to do: {output} is finished")
+            return done
+    loader, model = run.loader(), run.model()
     plain = to_config(recipe)
-    if is_main_process():
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "recipe.yaml").write_text(dump_yaml(plain), encoding="utf8")
+    begin(output, recipe)
     result = Checkpoint(model, run.tokenizer, recipe.samplers or DefaultSamplers.of(model.process), plain)
     held_out = len(run.validation_ids) > 1
     progress = train(
@@ -208,57 +190,3 @@ def _final_scores(run: PreparedRun, model: DiffusionModel) -> list[Score]:
     )
     found = measure_nelbo(model, run.tokenizer, scored, repeats, None, run.recipe.seed)
     return [*likelihood_scores(found, scored, run.tokenizer, sign), *entropy_scores(scored, run.tokenizer, sign)]
-
-
-def _state(recipe: Recipe, output: Path, resume: str) -> Path | None:
-    """The state to go on from. All that can be refused is refused here, before anything is computed."""
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"{output} is a file; --output needs a folder")
-    if resume not in ("auto", "never"):
-        if not (Path(resume) / "state.json").exists():
-            raise ConfigError(
-                f"{resume} holds no state of a run; --resume takes auto, never or a folder such as state/step-00000500"
-            )
-        return Path(resume)
-    states = state_folders(output)
-    if not states:
-        return None
-    if resume == "never":
-        raise ConfigError(f"{output} already holds a run; choose another --output, or --resume auto to go on with it")
-    before = load_yaml(output / "recipe.yaml")
-    if isinstance(before.get("data"), dict):
-        before["data"] = _LATER_KEYS | before["data"]
-    now = to_config(recipe)
-    changed = [key for key in now if key not in {*_FREE_TO_CHANGE, "training"} and before.get(key) != now[key]]
-    if changed:
-        raise ConfigError(
-            f"{output} holds a run of another recipe: {', '.join(changed)} differ. Choose another --output, or remove it"
-        )
-    return _newest_intact(states)
-
-
-def _newest_intact(states: list[Path]) -> Path:
-    """The newest state that is whole; says which ones are not.
-
-    Raises:
-        CheckpointError: none is.
-    """
-    for folder in reversed(states):
-        problems = verify_folder(folder)
-        if not problems:
-            return folder
-        if is_main_process():
-            print(f"{folder} is damaged and is not used: {problems[0]}", file=sys.stderr, flush=True)
-    raise CheckpointError(
-        f"none of the states in {states[-1].parent} is intact, so this run cannot go on; choose another --output"
-    )
-
-
-def _finished(recipe: Recipe, state: Path | None, output: Path) -> Checkpoint | None:
-    """The model of a run that had come to its end, if it is there and whole."""
-    if state is None or not (output / "model" / "metrics.json").is_file() or verify_folder(output / "model"):
-        return None
-    if read_json(state / "state.json")["progress"]["step"] < recipe.training.max_steps:
-        return None
-    asked = parse_yaml(dump_yaml(to_config(recipe)), "recipe")
-    return Checkpoint.load(output / "model") if load_yaml(output / "model" / "recipe.yaml") == asked else None

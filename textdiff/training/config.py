@@ -32,6 +32,7 @@ class TrainingConfig:
         eval_steps, save_steps, logging_steps: how often, in steps.
         eval_windows: the windows of the validation text that are scored during training (all at the end).
         save_total_limit: how many states of the run to keep.
+        save_failure: what follows when the disk is full: `stop`, or `warn` and go on; the older states stay in either case.
         max_skipped_steps: how many steps in a row may have a loss or gradient that is not finite.
     """
 
@@ -55,6 +56,7 @@ class TrainingConfig:
     logging_steps: int = 10
     eval_windows: int = 64
     save_total_limit: int = 2
+    save_failure: Literal["stop", "warn"] = "stop"
     max_skipped_steps: int = 10
 
     def __post_init__(self) -> None:

@@ -16,6 +16,11 @@ def is_main_process() -> bool:
     return bool(PartialState(cpu=not torch.accelerator.is_available()).is_main_process)
 
 
+def process_count() -> int:
+    """How many processes train together."""
+    return int(PartialState(cpu=not torch.accelerator.is_available()).num_processes)
+
+
 def has_bf16_units() -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from textdiff.errors import ResourceError
+from textdiff.files import system_words
 
 
 class RunLog:
@@ -40,7 +44,8 @@ class RunLog:
     ) -> None:
         self._progress.stop()
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # every record was flushed; what could not be was said then
+                self._file.close()
 
     def step(self, step: int, news: str | None = None) -> None:
         """Moves the bar."""
@@ -51,8 +56,11 @@ class RunLog:
         """Writes one line of the log."""
         if self._file is not None:
             seconds = round(time.monotonic() - self._began, 3)
-            self._file.write(json.dumps({"event": kind, "seconds": seconds, **values}) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps({"event": kind, "seconds": seconds, **values}) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise ResourceError(f"{self._file.name} cannot be written: {system_words(error)}") from None
 
     def say(self, message: str) -> None:
         """Tells the person something, on stderr."""

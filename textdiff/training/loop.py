@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 
 from textdiff.data import TrainingLoader
 from textdiff.draws import Draws
-from textdiff.errors import NonFiniteError, ResourceError
+from textdiff.errors import NonFiniteError, ResourceError, wants_memory
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.model import DiffusionModel
 from textdiff.objectives import Objective, stratified
@@ -22,14 +22,15 @@ from textdiff.text.canvas import Canvas
 from textdiff.training.config import TrainingConfig
 from textdiff.training.devices import has_bf16_units, make_accelerator
 from textdiff.training.ema import ExponentialMovingAverage
+from textdiff.training.keeping import KeptStates, last_good
 from textdiff.training.log import RunLog
-from textdiff.training.memory import halves, wants_memory
 from textdiff.training.optimizers import make_optimizers, set_learning_rate
-from textdiff.training.state import Progress, RunState, prune, state_folders
+from textdiff.training.state import Progress, RunState
 from textdiff.training.step import TrainingStep
 from textdiff.training.stopping import StopRequests, stopped
 
 _LEVELS = 0x1E7E1
+_DROPOUT = 0xD0
 _EVALUATION_SEED = 20_241
 
 
@@ -90,21 +91,32 @@ class _Trainer:
         self.levels = Draws.seeded(job.seed, self.accelerator.device).fold(_LEVELS)
         self.failures = 0
         self.stop = StopRequests()
+        self.kept = KeptStates(self.state, self.accelerator, job.output, job.config)
 
     def run(self, resume: Path | None) -> Progress:
+        try:
+            return self._run(resume)
+        except RuntimeError as error:
+            if self.accelerator.num_processes > 1 and _lost_connection(error):
+                raise ResourceError("another process of this run has ended too early; its states are kept") from None
+            raise
+
+    def _run(self, resume: Path | None) -> Progress:
         config = self.job.config
         progress = Progress() if resume is None else self.state.load(resume)
+        self.kept.came_from(resume, progress)
         main = self.accelerator.is_main_process
         log_file = self.job.output / "log.jsonl" if main else None
         with RunLog(log_file, config.max_steps, progress.step) as log, self.stop:
+            log.record("start", step=progress.step, training=asdict(config))
             while progress.step < config.max_steps:
                 if received := self._agreed(self.stop.received):
-                    raise stopped(received, progress.step, self._save(progress))
+                    raise stopped(received, progress.step, self.kept.save(progress))
                 progress = self._step(progress, log)
                 if progress.step % config.eval_steps == 0 and progress.step < config.max_steps:
                     self._evaluate(progress, log)
                 if progress.step % config.save_steps == 0 or progress.step == config.max_steps:
-                    self._save(progress)
+                    self.kept.save_or_warn(progress, log)
         with torch.no_grad():
             for name, parameter in self.job.model.named_parameters():
                 parameter.copy_(self.average.tensors()[name])
@@ -122,7 +134,8 @@ class _Trainer:
         set_learning_rate(self.optimizers, rate)
         canvases, levels = self._batches(progress.step)
         tokens = self._total(sum(int(c.free.sum()) for c in canvases))
-        loss, nelbo = self._fitting(canvases, levels, tokens, log)
+        with self._own_dropout(progress.step):
+            loss, nelbo = self._fitting(canvases, levels, tokens, log)
         norm = float(self.accelerator.clip_grad_norm_(self.step_module.parameters(), config.max_grad_norm))
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
@@ -144,6 +157,14 @@ class _Trainer:
             skipped=progress.skipped + (not finite),
             seconds=progress.seconds + time.monotonic() - began,
         )
+
+    @contextlib.contextmanager
+    def _own_dropout(self, step: int) -> Iterator[None]:
+        """Dropout draws from the global generator: it gets the seed of this step and process, and is put back."""
+        here = self.accelerator.device
+        with torch.random.fork_rng(devices=[here] if here.type == "cuda" else []):
+            torch.manual_seed(int(self.levels.fold(_DROPOUT, step, self.accelerator.process_index).keys[0]))
+            yield
 
     @property
     def _samples(self) -> int:
@@ -194,7 +215,7 @@ class _Trainer:
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             log.say(f"there is not enough memory for {rows} samples at once: they are split")
-            canvases = [part for canvas in canvases for part in halves(canvas)]
+            canvases = [part for canvas in canvases for part in _halves(canvas)]
             levels = [part for level in levels for part in level.tensor_split(2) if len(part)]
 
     def _agreed(self, number: int) -> int:
@@ -217,11 +238,9 @@ class _Trainer:
         log.record("skipped", step=progress.step + 1, samples=[first, first + rows - 1])
         log.say(f"step {progress.step + 1} was skipped: its gradient is not finite")
         if self.failures >= self.job.config.max_skipped_steps:
-            states = state_folders(self.job.output)
-            good = f"the last good state is {states[-1]}" if states else "no state had been saved yet"
             raise NonFiniteError(
                 f"{self.failures} steps in a row, up to step {progress.step + 1}, had a gradient that is not finite; "
-                f"{good}. Lower the learning rate."
+                f"{last_good(self.job.output)}"
             )
 
     def _evaluate(self, progress: Progress, log: RunLog) -> Likelihood | None:
@@ -240,11 +259,13 @@ class _Trainer:
         log.say(f"step {progress.step}: held-out nelbo {score}")
         return found
 
-    def _save(self, progress: Progress) -> Path:
-        """Writes the state of this step, where it is not there yet, and returns its folder."""
-        folder = self.job.output / "state" / f"step-{progress.step:08d}"
-        if self.accelerator.is_main_process and not folder.exists():
-            self.state.save(folder, progress)
-            prune(self.job.output, self.job.config.save_total_limit)
-        self.accelerator.wait_for_everyone()
-        return folder
+
+def _lost_connection(error: RuntimeError) -> bool:
+    """Whether torch says that another process is gone; for gloo it has no class of its own for that."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
+def _halves(canvas: Canvas) -> list[Canvas]:
+    """A batch in two parts, or one if it is a single row; cut where `Tensor.tensor_split` cuts."""
+    parts = torch.arange(len(canvas.ids), device=canvas.ids.device).tensor_split(2)
+    return [canvas.rows(part) for part in parts if len(part)]

@@ -18,6 +18,7 @@ from textdiff.errors import CheckpointError
 from textdiff.files import atomic_folder, read_json, require_intact, write_json
 from textdiff.files.staging import beside
 from textdiff.training.ema import ExponentialMovingAverage
+from textdiff.training.fingerprint import require_same
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,12 @@ class RunState:
         """Restores what `save` wrote.
 
         Raises:
-            CheckpointError: the folder is damaged, or was written by a run whose fingerprint differs.
+            CheckpointError: the folder is damaged.
+            ConfigError: it was written by a run whose fingerprint differs.
         """
         require_intact(folder)
         state = read_json(folder / "state.json")
-        differing = [k for k in self.fingerprint if state["fingerprint"].get(k) != self.fingerprint[k]]
-        if differing:
-            found = {k: state["fingerprint"].get(k) for k in differing}
-            wanted = {k: self.fingerprint[k] for k in differing}
-            raise CheckpointError(f"{folder} belongs to another run: it has {found}, this run has {wanted}")
+        require_same(state["fingerprint"], self.fingerprint, str(folder))
         _restore(self.model, load_file(folder / "weights.safetensors"), folder)
         self.average.load(load_file(folder / "average.safetensors"))
         for number, (optimizer, layout) in enumerate(zip(self.optimizers, state["optimizers"], strict=True)):
@@ -83,12 +81,23 @@ def state_folders(output: Path) -> list[Path]:
     return sorted(f for f in folders if f.is_dir() and re.fullmatch(r"step-\d+", f.name))
 
 
-def prune(output: Path, keep: int) -> None:
-    """Removes all but the newest `keep` states."""
-    for folder in state_folders(output)[:-keep]:
+def prune(output: Path, keep: int, step: int) -> None:
+    """Removes all but the newest `keep` states up to `step`. Newer ones are those of a past that was gone back from: they
+    are written over when the run comes to them."""
+    for folder in [f for f in state_folders(output) if step_of(f) <= step][:-keep]:
         trash = beside(folder, "trash")  # renamed first, so that a crash leaves no half of a state under its name
         folder.rename(trash)
         shutil.rmtree(trash)
+
+
+def state_folder(output: Path, step: int) -> Path:
+    """Where the state after so many steps is kept."""
+    return output / "state" / f"step-{step:08d}"
+
+
+def step_of(folder: Path) -> int:
+    """The step of a state's folder."""
+    return int(folder.name.rpartition("-")[2])
 
 
 def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -23,7 +23,8 @@ class StopRequests:
 
     def __enter__(self) -> StopRequests:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            heeded = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as nohup sets it
+            self._before = {number: signal.signal(number, self._note) for number in heeded}
         return self
 
     def __exit__(

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textdiff.data import load_corpus
-from textdiff.data.corpus import Unit
+from textdiff.corpus import Unit, load_corpus
 from textdiff.errors import DataError, UsageError
 from textdiff.evaluation.infilling.cases import CONTEXT, KINDS, WORDS, GapCase, check_kind, make_cases
 from textdiff.evaluation.infilling.given import given_cases, holds_cases
