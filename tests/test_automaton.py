@@ -235,7 +235,7 @@ def test_words_of_a_word_piece_model_take_few_states(large: Callable[[str], Toke
     spelling = large("bert").spelling
     for left in ("He went to ", 'He said, "It is '):
         compiled = compile_automaton(words(1, 1), spelling, spelling.start(left, ""))
-        assert len(compiled.table) <= 30
+        assert len(compiled.table) <= 40
         assert len(compile_automaton(anything(), spelling, spelling.start(left, "")).table) <= 8
 
 

@@ -36,8 +36,9 @@ def anything(codes: Collection[int] = ()) -> Language:
 
 
 def words(low: int, high: int) -> Language:
-    """So many words, with one space between them and no other white space."""
-    return language_of_pattern(rf"{_WORD}+(?: {_WORD}+){_times(low, high)}", f"a length of {_range(low, high)} words")
+    """So many words, with one space between them and no other white space. Each holds a letter or digit."""
+    word = rf"{_WORD}*[^\W_]{_WORD}*"
+    return language_of_pattern(rf"{word}(?: {word}){_times(low, high)}", f"a length of {_range(low, high)} words")
 
 
 def characters(low: int, high: int) -> Language:
