@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import textdiff
+from textdiff.files import load_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -105,3 +106,10 @@ def test_the_samples_have_gaps(path: Path) -> None:
     assert 2 <= len(gaps) <= 8
     assert document.source == path.read_bytes()
     assert path.name in (DATA / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_packaged_model_names_no_place_of_the_machine_that_trained_it() -> None:
+    folder = ROOT / "textdiff" / "packaged" / "default"
+    data = load_yaml(folder / "recipe.yaml")["data"]
+    assert not any(Path(data[part]).is_absolute() for part in ("train", "validation"))
+    assert f"Training text: {data['train']}\n" in (folder / "README.md").read_text(encoding="utf8")
