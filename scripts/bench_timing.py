@@ -1,0 +1,58 @@
+"""Two ways to do the same work, timed in turn, so that what else the machine does falls on both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+
+Work = Callable[[int], object]
+"""Does the piece of work with this number."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Seconds of each round, the peer's and ours."""
+
+    peer: list[float]
+    ours: list[float]
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The ratio of the medians, the range of the ratios of single rounds, and the medians, seconds."""
+        ratios = [a / b for a, b in zip(self.peer, self.ours, strict=True)]
+        return {
+            "ratio": median(self.peer) / median(self.ours),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+            "peer_seconds": median(self.peer),
+            "our_seconds": median(self.ours),
+            "rounds": len(ratios),
+        }
+
+
+def alternate(peer: Work, ours: Work, rounds: int, warm_up: int = 2, device: str = "cpu") -> Pairs:
+    """Runs both in turn, the pieces 0 … warm_up - 1 untimed, then `rounds` more."""
+    for number in range(warm_up):
+        peer(number), ours(number)
+    pairs = [(seconds(peer, n, device), seconds(ours, n, device)) for n in range(warm_up, warm_up + rounds)]
+    return Pairs([a for a, _ in pairs], [b for _, b in pairs])
+
+
+def seconds(work: Work, number: int, device: str) -> float:
+    """How long one piece takes, until the device has done all of it."""
+    wait_for(device)
+    began = time.perf_counter()
+    work(number)
+    wait_for(device)
+    return time.perf_counter() - began
+
+
+def wait_for(device: str) -> None:
+    """Until all that was asked of the device is done."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)

@@ -1,0 +1,62 @@
+"""The command: one slice of the suite, or weights put together again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from suite.delivery import deliver
+from suite.environment import add_wheels
+from suite.options import Options, parsed, parser
+from suite.parts import PartsError, join
+from suite.progress import Progress
+from suite.runner import PREEMPTED, Runner
+from suite.slices import Slice
+from suite.tasks import all_tasks
+from suite.toy import make_texts
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0 when all is done, 1 when all has ended and a task failed, 75 when there is more to do."""
+    options = parsed(parser(), arguments)
+    if isinstance(options, Options):
+        return run(options)
+    try:
+        for folder in join(options.source, options.target):
+            print(folder)
+    except PartsError as error:
+        print(f"gpu_suite: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(options: Options) -> int:
+    """One slice."""
+    now = Slice.of(options.slice_minutes, options.grace)
+    began = time.monotonic()
+    settings = {"toy": options.toy, "device": options.device, "budget_minutes": options.budget_minutes}
+    progress = Progress(options.work / "progress.json", settings)
+    progress.slices += 1
+    site = options.work / "site"
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.wheels is not None:
+        add_wheels(options.wheels, site)
+    data = make_texts(options.work / "toy-data") if options.toy else options.data
+    tasks = all_tasks(options)
+    whole = Runner(options, progress, now, data, site).run(tasks)
+    complete = deliver(options, progress, whole)
+    states = [progress.of(task.name).state for task in tasks]
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    seconds = time.monotonic() - began
+    print(json.dumps({"slice": progress.slices, "seconds": round(seconds), "complete": complete, "tasks": counts}))
+    if not complete:
+        return PREEMPTED
+    return int("failed" in states)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    raise SystemExit(main())

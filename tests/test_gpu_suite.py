@@ -1,0 +1,337 @@
+"""scripts/gpu_suite: slices that resume, failures that stop nothing else, weights in parts; at toy size on a CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from suite import environment, parts, training  # noqa: E402
+from suite.delivery import deliver  # noqa: E402
+from suite.options import GROUPS, parsed, parser  # noqa: E402
+from suite.progress import Progress  # noqa: E402
+from suite.runner import Runner  # noqa: E402
+from suite.slices import Slice  # noqa: E402
+from suite.tasks import GROUP_MINUTES, Task, TrainingTask, all_tasks  # noqa: E402
+from suite.tasks import test_results as results_of  # noqa: E402
+
+sys.path.pop(0)
+
+
+def suite(*words: str | Path, seconds: int = 900) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "gpu_suite"), *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+
+
+def toy(tmp_path: Path, *words: str) -> Any:
+    return parsed(parser(), ["run", "--toy", "--work", str(tmp_path / "w"), "--output", str(tmp_path / "o"), *words])
+
+
+def runner(tmp_path: Path, seconds: float = 60, grace: float = 5, *words: str) -> Runner:
+    """A slice that asks commands to end after so many seconds."""
+    options = toy(tmp_path, *words)
+    progress = Progress(options.work / "progress.json", {})
+    return Runner(options, progress, Slice(time.monotonic() + seconds, grace), None, options.work / "site")
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+def test_a_failing_task_is_recorded_and_stops_no_other(tmp_path: Path) -> None:
+    tasks = [
+        Task("texts/bad", python("import sys; print('half'); sys.exit('the reason')")),
+        Task("texts/needs", python("print()"), needs=("texts/bad",)),
+        Task("texts/odd", python("print('not json')"), lambda path: json.loads(path.read_text())),
+        Task("texts/good", python("import os; print(os.environ['TEXTDIFF_GPU_TESTS_ON'])")),
+    ]
+    one = runner(tmp_path)
+    assert one.run(tasks)
+    found = Progress(one.options.work / "progress.json", {}).records
+    assert [found[task.name].state for task in tasks] == ["failed", "failed", "failed", "done"]
+    assert found["texts/bad"].message == "it ended with 1: the reason"
+    assert found["texts/bad"].result == ["half"]
+    assert found["texts/needs"].message == "it needs texts/bad, which is not done"
+    assert found["texts/odd"].message.startswith("JSONDecodeError")
+    assert found["texts/good"].result == ["cpu"]
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    task = Task("texts/once", python(f"open({str(mark)!r}, 'a').write('x')"))
+    assert runner(tmp_path).run([task]) and runner(tmp_path).run([task])
+    assert mark.read_text() == "x"
+
+
+def test_the_end_of_a_slice_ends_a_command_with_all_that_it_started(tmp_path: Path) -> None:
+    """It ignores SIGTERM, and so does its child; after the grace both are gone."""
+    pids = tmp_path / "pids"
+    code = (
+        "import os, signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        "time.sleep(600)\n"
+    )
+    slice_ = Slice(time.monotonic() + 600, grace=0.5)
+    ended = slice_.run(python(code), tmp_path / "out", tmp_path / "log", dict(os.environ), limit=8)
+    assert ended.cut and ended.code == -signal.SIGKILL
+    for pid in map(int, pids.read_text().split()):
+        assert gone(pid)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet is a zombie."""
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_task_that_slices_cut_off_is_tried_again_and_then_given_up(tmp_path: Path) -> None:
+    task = Task("texts/long", python("import time; time.sleep(600)"))
+    for number, state in ((1, "waiting"), (2, "failed")):
+        one = runner(tmp_path, 1.5, 2, "--slice-minutes", "0.01")
+        assert one.run([task]) == (state == "failed")
+        record = one.progress.of(task.name)
+        assert (record.state, record.slices) == (state, number)
+    assert record.message == "the ends of 2 slices cut it off; make --slice-minutes longer"
+
+
+def test_a_group_takes_no_more_than_its_minutes(tmp_path: Path) -> None:
+    budget = str(2 / GROUP_MINUTES["tests"])  # two seconds for the tests
+    tasks = [Task("tests/slow", python("import time; time.sleep(600)")), Task("tests/late", python("print()"))]
+    one = runner(tmp_path, 60, 2, "--budget-minutes", budget)
+    assert one.run(tasks) is True
+    slow, late = (one.progress.of(task.name) for task in tasks)
+    assert slow.state == "failed" and re.fullmatch(r"it did not end within \d+ seconds", slow.message)
+    assert late.state == "skipped" and "of tests were used up" in late.message
+
+
+RECIPE = """
+context_length: 16
+data: {train: text.txt, validation_share: 0.2}
+tokenizer: {kind: characters, vocab_size: 64}
+backbone: {name: dit, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}
+training: {per_device_train_batch_size: 4}
+"""
+
+
+def test_a_training_run_goes_on_in_the_next_slice(tmp_path: Path) -> None:
+    """The first slice ends in the middle of it; the second goes on from the state that was saved."""
+    (tmp_path / "text.txt").write_text("The old house stood by the river.\n" * 40)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    task = TrainingTask("speed/toy", tmp_path / "recipe.yaml", tmp_path / "run", (), seconds=1e6)
+    one = runner(tmp_path, 600, 60)
+    one.progress.of(task.name).notes |= {"seconds_per_step": 0.01, "seconds_to_start": 1.0, "steps": 400_000}
+    one.slice = Slice(time.monotonic() + 25, grace=120)
+    assert not one.run([task])
+    record = one.progress.of(task.name)
+    while record.state == "waiting" and not training.steps_done(task.output):  # a slow machine had not begun yet
+        record.fruitless, one.slice = 0, Slice(time.monotonic() + 60, grace=120)
+        one.run([task])
+    stopped_at = training.steps_done(task.output)
+    assert record.state == "waiting" and stopped_at > 0
+    record.notes["steps"] = stopped_at + 5
+    one.progress.save()
+    two = runner(tmp_path, 600, 60)
+    assert two.run([task])
+    record = two.progress.of(task.name)
+    assert (record.state, record.message) == ("done", "")
+    assert record.result["steps"] == stopped_at + 5 == training.steps_done(task.output)
+    starts = [e["step"] for e in training.events(task.output / "log.jsonl") if e["event"] == "start"]
+    assert starts[-1] == stopped_at
+    assert "bits_per_byte" in [score["name"] for score in record.result["scores"]]
+
+
+def test_a_curve_adds_up_the_seconds_of_all_parts(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    rows = [
+        ("start", 0.5, {"step": 0}), ("step", 2, {"step": 1}), ("evaluation", 3, {"step": 2, "nelbo": 2.0}),
+        ("step", 4, {"step": 3}), ("start", 1, {"step": 3}), ("evaluation", 6, {"step": 4, "nelbo": 1.0}),
+    ]  # fmt: skip
+    lines = [json.dumps({"event": e, "seconds": s, "standard_error": 0.1, **more}) for e, s, more in rows]
+    log.write_text("\n".join(lines) + '\n{"event": "st')
+    found = training.curve(log)
+    assert [(point["step"], point["seconds"]) for point in found] == [(2, 3.0), (4, 10.0)]
+    assert found[1]["bits"] == pytest.approx(1 / 0.6931, rel=1e-3)
+
+
+def test_the_number_of_steps_follows_from_the_speed(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    slow_start = [(step, 100 + 0.25 * step if step > 3 else 30 * step) for step in range(1, training.TRIAL_STEPS + 1)]
+    log.write_text("".join(json.dumps({"event": "step", "step": n, "seconds": s}) + "\n" for n, s in slow_start))
+    pace, trained = training.speed(log)
+    assert (pace, trained) == (pytest.approx(0.25), 100 + 0.25 * training.TRIAL_STEPS)
+    plan = training.Plan.within(500, pace)
+    assert plan.steps == int(training.SHARE * 2000)
+    settings = dict(setting.split("=") for setting in plan.settings())
+    assert settings["training.max_steps"] == str(plan.steps)
+    assert 1 <= int(settings["training.eval_steps"]) <= plan.steps / training.EVALUATIONS + 1
+    assert training.Plan.within(-5, pace).steps == 1
+    log.write_text("")
+    with pytest.raises(ValueError, match="too few steps"):
+        training.speed(log)
+
+
+def packed(tmp_path: Path, size: int) -> tuple[Any, Progress]:
+    options = toy(tmp_path, "--max-files", "6")
+    model = options.work / "models" / "packaged"
+    (model / "sub").mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(os.urandom(size))
+    (model / "sub" / "config.json").write_text("{}")
+    return options, Progress(options.work / "progress.json", {})
+
+
+def test_weights_come_in_parts_over_several_slices_and_are_joined(tmp_path: Path) -> None:
+    """The folder is emptied between slices, as what is taken away is; no part is larger than it may be."""
+    options, progress = packed(tmp_path, 2 * parts.MOST + 1000)
+    away = tmp_path / "away"
+    away.mkdir()
+    for number in range(3):
+        assert deliver(options, progress, whole=True) == (number == 2)
+        files = sorted(options.output.iterdir())
+        assert len(files) == 6
+        for file in files:
+            assert file.stat().st_size <= parts.MOST
+            file.replace(away / file.name)
+    joined = suite("join", away, tmp_path / "models")
+    assert (joined.returncode, joined.stdout) == (0, f"{tmp_path / 'models' / 'packaged'}\n"), joined.stderr
+    for path in (options.work / "models" / "packaged").rglob("*.*"):
+        copy = tmp_path / "models" / "packaged" / path.relative_to(options.work / "models" / "packaged")
+        assert copy.read_bytes() == path.read_bytes()
+    assert suite("join", away, tmp_path / "models").returncode == 1
+    with (away / "packaged.tar.001").open("r+b") as file:
+        file.write(b"x")
+    assert "packaged.tar.001 is damaged" in suite("join", away, tmp_path / "others").stderr
+    (away / "packaged.tar.001").unlink()
+    missing = suite("join", away, tmp_path / "others")
+    assert (missing.returncode, "is missing: bring all parts" in missing.stderr) == (1, True)
+    assert not (tmp_path / "others").exists()
+
+
+def test_no_weights_leave_before_all_has_ended(tmp_path: Path) -> None:
+    options, progress = packed(tmp_path, 1000)
+    assert deliver(options, progress, whole=False) is False
+    assert json.loads((options.output / "weights.json").read_text()) == []
+    assert deliver(options, progress, whole=True) is True
+
+
+def test_results_of_tests_are_read(tmp_path: Path) -> None:
+    report = tmp_path / "tests.xml"
+    report.write_text(
+        '<testsuites><testsuite tests="3" failures="1" errors="0" skipped="1"><testcase name="a"/>'
+        '<testcase name="b"><failure/></testcase><testcase name="c"><properties><property name="waits" value="4"/>'
+        "</properties></testcase></testsuite></testsuites>"
+    )
+    found = results_of(report)
+    assert (found["tests"], found["failures"], found["failed"]) == (3, 1, ["b"])
+    assert found["reported"] == {"waits": "4"}
+
+
+def test_wheels_are_added_for_what_is_missing_only(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("torch", "wholly_new"):
+        info = f"{name}-9.9.dist-info"
+        with zipfile.ZipFile(wheels / f"{name}-9.9-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}.py", "FOUND = True\n")
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+    site = tmp_path / "site"
+    assert environment.add_wheels(wheels, site) == ["wholly_new-9.9-py3-none-any.whl"]
+    assert (site / "wholly_new.py").is_file() and not (site / "torch.py").exists()
+    assert environment.add_wheels(wheels, site) == ["wholly_new-9.9-py3-none-any.whl"]
+
+
+def test_every_task_has_a_group_and_its_own_name(tmp_path: Path) -> None:
+    for words in ([], ["--device", "cuda"]):
+        options = parsed(parser(), ["run", "--output", str(tmp_path / "o"), *words])
+        tasks = all_tasks(options)
+        names = [task.name for task in tasks]
+        assert len({*names}) == len(names) > 25
+        assert {name.split("/")[0] for name in names} == {*GROUPS} == {*GROUP_MINUTES, "texts"}
+        for number, task in enumerate(tasks):
+            assert {*task.needs} <= {*names[:number]}
+            if isinstance(task, TrainingTask):
+                assert task.recipe.is_file()
+            elif task.command[1].endswith(".py"):
+                assert Path(task.command[1]).is_file()
+    assert sum(GROUP_MINUTES.values()) == 60
+    speed = [task for task in tasks if isinstance(task, TrainingTask) and task.name.startswith("speed/")]
+    assert sum(task.seconds for task in speed) == pytest.approx(25 * 60)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "--output"),
+        (["run", "--output", "o", "--only", "speeds"], "--only knows no speeds"),
+        (["run", "--output", "o", "--slice-minutes", "0"], "must be above 0"),
+        (["run", "--output", "o", "--max-files", "3"], "must be at least 6"),
+        (["run", "--output", "o", "--wheels", "nowhere"], "nowhere is no folder"),
+    ],
+)
+def test_what_is_wrong_is_said(words: list[str], said: str) -> None:
+    done = suite(*words)
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
+    words = ["run", "--toy", "--work", tmp_path / "w", "--output", tmp_path / "o", "--only", "environment"]
+    first = suite(*words)
+    assert first.returncode == 0, first.stderr
+    report = (tmp_path / "o" / "report.md").read_text()
+    assert "- device: cpu" in report and "| environment | done |" in report
+    other = suite(*words, "--budget-minutes", "5")
+    assert other.returncode == 1 and "is of a run with other budget_minutes" in other.stderr
+
+
+@pytest.mark.slow
+def test_the_whole_path_at_toy_size(tmp_path: Path) -> None:
+    """Tests, benches, texts, speed runs, packaged model: in slices of two minutes, until nothing is left to do."""
+    work, away = tmp_path / "w", tmp_path / "away"
+    words = ["run", "--toy", "--work", work, "--output", tmp_path / "o", "--slice-minutes", "2", "--max-files", "6"]
+    codes = []
+    while not codes or (codes[-1] == 75 and len(codes) < 30):
+        done = suite(*words)
+        codes.append(done.returncode)
+        away.mkdir(exist_ok=True)
+        for file in (tmp_path / "o").iterdir():
+            file.replace(away / file.name)
+    assert codes[-1] == 0 and len(codes) >= 2, (done.stderr, (away / "report.md").read_text())
+    progress = json.loads((away / "progress.json").read_text())
+    assert {record["state"] for record in progress["tasks"].values()} == {"done"}
+    results = json.loads((away / "results.json").read_text())
+    assert {name.split("/")[0] for name in results} == {*GROUPS}
+    assert results["tests"]["tests"] > 0 == results["tests"]["failures"]
+    assert results["bench-sampling/toy"][0]["ratio"] > 0
+    for name in ("speed/absorbing", "speed/uniform", "packaged/train"):
+        assert results[name]["curve"] and results[name]["scores"][0]["standard_error"] > 0
+    assert suite("join", away, tmp_path / "models").returncode == 0
+    model = tmp_path / "models" / "packaged"
+    command = [sys.executable, "-m", "textdiff", "infill", "-", "-m", str(model)]
+    filled = subprocess.run(command, input="It was [MASK: 2 tokens].", capture_output=True, text=True, cwd=ROOT)
+    assert filled.returncode == 0 and filled.stdout.startswith("It was ")
