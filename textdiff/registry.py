@@ -178,10 +178,12 @@ def _convert(hint: Any, value: Any, path: str, context: dict[str, Any]) -> Any:
 
 
 def _plain(hint: Any, value: Any, path: str) -> Any:
-    if isinstance(value, bool) and hint in (int, float):
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
         raise ConfigError(f"{_at(path)}expected a number, got {value!r}")
     try:
         return pydantic.TypeAdapter(hint).validate_python(value)
     except pydantic.ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason = " or ".join(part["msg"] for part in error.errors()) if union else error.errors()[0]["msg"]
         raise ConfigError(f"{_at(path)}{reason[0].lower()}{reason[1:]}, got {value!r}") from None

@@ -3,6 +3,7 @@
 from textdiff.corpus.checking import CorpusReport, check_corpus
 from textdiff.corpus.chunks import Chunk, chunks_of, stream_chunks
 from textdiff.corpus.events import Piece, Problem
+from textdiff.corpus.opening import require_file
 from textdiff.corpus.options import ReadOptions, Unit, check_encoding
 from textdiff.corpus.reading import load_corpus, read_corpus
 
@@ -18,5 +19,6 @@ __all__ = [
     "chunks_of",
     "load_corpus",
     "read_corpus",
+    "require_file",
     "stream_chunks",
 ]

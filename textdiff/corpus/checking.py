@@ -97,24 +97,24 @@ class CorpusReport:
 def check_corpus(
     paths: Sequence[str | Path],
     options: ReadOptions | None = None,
-    on_progress: Callable[[Path, int], None] = lambda path, documents: None,
+    on_bytes: Callable[[int], None] = lambda size: None,
 ) -> CorpusReport:
     """Reads files to their ends and reports on them. Holds a block of text, and 8 bytes for every document.
 
     Args:
         options: how they are read.
-        on_progress: called now and then with the file and the number of its documents so far.
+        on_bytes: see `read_corpus`.
     """
     seen = _Seen()
-    files = tuple(_check_file(Path(path), options or ReadOptions(), seen, on_progress) for path in paths)
+    files = tuple(_check_file(Path(path), options or ReadOptions(), seen, on_bytes) for path in paths)
     found = seen.repeated(files)
     return CorpusReport(files, () if found is None else (found,))
 
 
-def _check_file(path: Path, options: ReadOptions, seen: _Seen, on_progress: Callable[[Path, int], None]) -> FileReport:
+def _check_file(path: Path, options: ReadOptions, seen: _Seen, on_bytes: Callable[[int], None]) -> FileReport:
     report = FileReport(path, path.stat().st_size if path.is_file() else 0)
     digest, length, run = hashlib.blake2b(digest_size=8), 0, 0
-    for event in events_of(path, options):
+    for event in events_of(path, options, on_bytes):
         if isinstance(event, Problem):
             report.add(event)
             continue
@@ -127,8 +127,6 @@ def _check_file(path: Path, options: ReadOptions, seen: _Seen, on_progress: Call
             report.longest = max(report.longest, length)
             seen.add(digest.digest())
             digest, length, run = hashlib.blake2b(digest_size=8), 0, 0
-            if report.documents % 10_000 == 0:
-                on_progress(path, report.documents)
     return report
 
 

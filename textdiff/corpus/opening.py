@@ -8,7 +8,7 @@ import gzip
 import io
 import lzma
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from textdiff.corpus.events import Problem, UnreadableError
 from textdiff.corpus.guessing import archive_of, guess_encoding
 from textdiff.corpus.options import check_encoding
+from textdiff.files import CountedFile
 
 BLOCK = 1 << 20
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
@@ -40,13 +41,21 @@ class Opened:
 
 
 @contextlib.contextmanager
-def open_utf8(path: Path, encoding: str) -> Iterator[Opened]:
+def open_utf8(path: Path, encoding: str, on_bytes: Callable[[int], None] = lambda size: None) -> Iterator[Opened]:
     """Yields a file's text as UTF-8 bytes. That they are UTF-8 is checked by whoever reads them.
+
+    Args:
+        path: the file.
+        encoding: of its text.
+        on_bytes: called with the number of bytes whenever some are read, packed ones as they are.
 
     Raises:
         UnreadableError: it is an archive whose name does not say so; while reading: it is not in the `encoding`.
     """
-    with _OPENERS.get(path.suffix, Path.open)(path, "rb") as file:
+    with contextlib.ExitStack() as opened:
+        file: Any = opened.enter_context(io.BufferedReader(CountedFile(path, on_bytes)))
+        if path.suffix in _OPENERS:
+            file = opened.enter_context(_OPENERS[path.suffix](file))
         head = file.peek(1 << 16)[: 1 << 16]
         archive = archive_of(head)
         if archive:
@@ -132,10 +141,11 @@ def require_file(path: Path) -> None:
 
 def _files_in(folder: Path) -> str:
     try:
-        suffixes = Counter(file.suffix for file in folder.iterdir() if file.is_file() and file.suffix)
-        empty = not any(folder.iterdir())
+        names = [*folder.iterdir()]
+        files = [file for file in names if file.is_file()]
     except OSError:
         return "give the files in it"
-    if empty:
-        return "and it is empty"
+    if not files:
+        return "there are only folders in it; give files" if names else "there is nothing in it"
+    suffixes = Counter(file.suffix for file in files if file.suffix)
     return f"give the files in it, such as {folder}/*{max(suffixes, key=suffixes.__getitem__) if suffixes else ''}"

@@ -19,12 +19,19 @@ from textdiff.files import system_words
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
-def events_of(path: Path, options: ReadOptions) -> Iterator[Event]:
-    """All that a file gives: its documents, and what is wrong with it."""
+OnBytes = Callable[[int], None]
+
+
+def _unwatched(size: int) -> None:
+    """Nobody asks how far a file has been read."""
+
+
+def events_of(path: Path, options: ReadOptions, on_bytes: OnBytes = _unwatched) -> Iterator[Event]:
+    """All that a file gives: its documents, and what is wrong with it; see `read_corpus` for `on_bytes`."""
     documents = wrong = 0
     try:
         require_file(path)
-        for event in _read(path, options):
+        for event in _read(path, options, on_bytes):
             if isinstance(event, Piece):
                 documents += event.last
             else:
@@ -42,12 +49,12 @@ def events_of(path: Path, options: ReadOptions) -> Iterator[Event]:
         yield Problem("empty", f"{path} {what}; leave it out")
 
 
-def _read(path: Path, options: ReadOptions) -> Iterator[Event]:
+def _read(path: Path, options: ReadOptions, on_bytes: OnBytes) -> Iterator[Event]:
     kind = Path(path.stem).suffix if path.suffix in (".gz", ".xz") else path.suffix
     if kind == ".parquet":
-        yield from parquet_rows(path, options.column)
+        yield from parquet_rows(path, options.column, on_bytes)
         return
-    with open_utf8(path, options.encoding) as opened:
+    with open_utf8(path, options.encoding, on_bytes) as opened:
         if kind == ".jsonl":
             yield from json_lines(opened, options.column)
         elif kind == ".json":
@@ -63,6 +70,7 @@ def read_corpus(
     options: ReadOptions | None = None,
     skip_bad: bool | int = False,
     on_skip: Callable[[Problem], None] = lambda problem: None,
+    on_bytes: OnBytes = _unwatched,
 ) -> Iterator[Piece]:
     """Yields the documents of some files, in order and in pieces of about a million characters.
 
@@ -72,6 +80,7 @@ def read_corpus(
         skip_bad: whether rows of tables, and lines where the unit is the line, that cannot be used are left out; a number is
             how many at most.
         on_skip: called with what is wrong with each of these.
+        on_bytes: called with the number of bytes whenever some of a file are read, packed ones as they are.
 
     Raises:
         DataError: a file cannot be used: with file:line, or the byte's offset, and what to do.
@@ -82,7 +91,7 @@ def read_corpus(
     for path in map(Path, paths):
         documents = 0
         problem: Problem | None = None
-        for event in events_of(path, options or ReadOptions()):
+        for event in events_of(path, options or ReadOptions(), on_bytes):
             if isinstance(event, Piece):
                 documents += event.last
                 yield event

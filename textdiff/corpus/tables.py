@@ -159,8 +159,8 @@ def _csv_lines(opened: Opened, on_note: Callable[[Problem], None]) -> Iterator[s
             raise UnreadableError(line.kind, line.message)
 
 
-def parquet_rows(path: Path, column: str) -> Iterator[Event]:
-    """The rows of a Parquet file, some at a time."""
+def parquet_rows(path: Path, column: str, on_bytes: Callable[[int], None]) -> Iterator[Event]:
+    """The rows of a Parquet file, some at a time; of its bytes each has the same share."""
     import pyarrow
     from pyarrow import parquet
 
@@ -169,11 +169,14 @@ def parquet_rows(path: Path, column: str) -> Iterator[Event]:
             columns = file.schema_arrow.names
             if column not in columns:
                 raise UnreadableError("no_column", f"{path}: {no_column(column, columns)}")
-            number = 0
+            number, told = 0, 0
+            size, rows = path.stat().st_size, file.metadata.num_rows
             for batch in file.iter_batches(batch_size=64, columns=[column]):
                 for value in batch.column(0):
                     number += 1
                     yield row_text({column: _plain(value)}, column, f"{path}, row {number}")
+                on_bytes(size * number // rows - told)
+                told = size * number // rows
     except pyarrow.ArrowException as error:
         raise UnreadableError("parquet", f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 

@@ -1,5 +1,6 @@
 """Runs metrics and signs their results."""
 
+from textdiff.evaluation.held_out import HeldOutReport, score_held_out
 from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infilling
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate, scored_text
@@ -7,6 +8,7 @@ from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate
 __all__ = [
     "INFILL",
     "METRICS",
+    "HeldOutReport",
     "InfillReport",
     "ScoredText",
     "case_sets",
@@ -16,5 +18,6 @@ __all__ = [
     "evaluate_infilling",
     "likelihood_scores",
     "measure_nelbo",
+    "score_held_out",
     "scored_text",
 ]

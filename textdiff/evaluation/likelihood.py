@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from textdiff.data import evaluation_batches
-from textdiff.metrics import Likelihood, Score, bigram_entropy, estimate_nelbo, unigram_entropy
+from textdiff.data import DocumentEnds, evaluation_batches
+from textdiff.metrics import LevelProfile, Likelihood, Score, bigram_entropy, estimate_nelbo, unigram_entropy
 from textdiff.model import DiffusionModel
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer
 
 ROWS = 16
+_PART = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,21 @@ def measure_nelbo(
     max_windows: int | None,
     seed: int,
     on_windows: Callable[[int], None] = lambda done: None,
+    profile: LevelProfile | None = None,
+    ends: DocumentEnds | None = None,
 ) -> Likelihood:
-    """The NELBO of a text in consecutive windows of the model's context, nothing carried over between them."""
+    """The NELBO of a text in consecutive windows of the model's context, nothing carried over between them.
+
+    Args:
+        profile: is given what the windows cost by noise level.
+        ends: how documents are told apart, where they are not to see each other.
+    """
     length = model.config.context_length
-    batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows)
-    return estimate_nelbo(model.denoise, model.process, _on_device(batches, model, on_windows), repeats, seed)
+    batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows, ends)
+    on_levels = None if profile is None else profile.add
+    return estimate_nelbo(
+        model.denoise, model.process, _on_device(batches, model, on_windows), repeats, seed, on_levels
+    )
 
 
 def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:
@@ -52,8 +63,7 @@ def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer,
 
     Where only a part of the text was scored, or some of its tokens cannot be, bytes and words count in proportion.
     """
-    writable = tokenizer.vocabulary.writable().numpy()
-    share = found.tokens / max(1, int(writable[text.ids].sum()))
+    share = found.tokens / max(1, _writable_tokens(text.ids, tokenizer))
     mean, error = found.nats_per_token, found.standard_error
     per_byte = found.tokens / (text.bytes * share) / math.log(2)
     per_word = found.tokens / (text.words * share) if text.words else math.nan
@@ -74,13 +84,27 @@ def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer,
     ]
 
 
-def entropy_scores(text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:
-    """What counting would reach on this very text: entropies of its tokens, alone and given the one before."""
-    ids = text.ids[tokenizer.vocabulary.writable().numpy()[text.ids]]
+def entropy_scores(runs: Sequence[npt.NDArray[np.int32]], tokenizer: Tokenizer, sign: str) -> list[Score]:
+    """What counting would reach on this very text: entropies of its tokens, alone and given the one before.
+
+    Args:
+        runs: its tokens, in one run or, where it is read in parts, in several.
+        tokenizer: of the tokens.
+        sign: the signature.
+    """
+    writable = tokenizer.vocabulary.writable().numpy()
+    kept = [ids[writable[ids]] for ids in runs]
+    tokens = sum(map(len, kept))
     return [
-        Score("unigram_entropy", unigram_entropy(ids), "nats/token", len(ids), None, sign),
-        Score("bigram_entropy", bigram_entropy(ids), "nats/token", len(ids), None, sign),
+        Score("unigram_entropy", unigram_entropy(*kept), "nats/token", tokens, None, sign),
+        Score("bigram_entropy", bigram_entropy(*kept), "nats/token", tokens, None, sign),
     ]
+
+
+def _writable_tokens(ids: npt.NDArray[np.int32], tokenizer: Tokenizer) -> int:
+    """How many ids can be written, a part at a time: an index takes eight bytes an id."""
+    writable = tokenizer.vocabulary.writable().numpy()
+    return sum(int(writable[ids[start : start + _PART]].sum()) for start in range(0, len(ids), _PART))
 
 
 def _on_device(batches: Iterable[Canvas], model: DiffusionModel, on_windows: Callable[[int], None]) -> Iterable[Canvas]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from textdiff.backbones import require_separable
 from textdiff.corpus import Unit, load_corpus
-from textdiff.data import encode_corpus
+from textdiff.data import DocumentEnds, encode_corpus
 from textdiff.errors import DataError, UsageError, nearest
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
-from textdiff.evaluation.signing import digest, model_parts
+from textdiff.evaluation.signing import digest, model_parts, packing
 from textdiff.infiller import Infiller
 from textdiff.metrics import Score, signature
 from textdiff.text.tokenizers import Tokenizer
@@ -29,6 +30,7 @@ def evaluate(
     seed: int = 0,
     unit: Unit = "file",
     column: str = "text",
+    separate_documents: bool | None = None,
     on_windows: Callable[[int], None] = lambda done: None,
 ) -> list[Score]:
     """Scores texts under a model.
@@ -41,24 +43,30 @@ def evaluate(
         max_windows: score so many windows, spread evenly; all by default.
         seed: of the noise.
         unit, column: see `load_corpus`.
+        separate_documents: whether each document is scored by itself, so that it does not see those before and after it. By
+            default as the model was trained: only scores of one kind can be compared, and the signature says which it is.
         on_windows: called with the number of windows that are done.
 
     Raises:
         DataError: a file cannot be used, or holds nothing that the tokenizer can express.
         UsageError: a metric is unknown or a number out of range.
+        ConfigError: the model or its tokenizer cannot separate documents.
     """
     check_metrics(metrics, METRICS)
     if repeats < 1 or (max_windows is not None and max_windows < 1):
         raise UsageError("repeats and max_windows must be at least 1")
     texts = list(load_corpus(files, unit, column))
     text = scored_text(texts, infiller.tokenizer)
-    sign = _signature(infiller, texts, repeats, max_windows, seed)
+    ends = _ends(infiller, separate_documents)
+    sign = _signature(infiller, texts, repeats, max_windows, seed, packing(ends))
     scores: list[Score] = []
     if "nelbo" in metrics:
-        found = measure_nelbo(infiller.model, infiller.tokenizer, text, repeats, max_windows, seed, on_windows)
+        found = measure_nelbo(
+            infiller.model, infiller.tokenizer, text, repeats, max_windows, seed, on_windows, ends=ends
+        )
         scores += likelihood_scores(found, text, infiller.tokenizer, sign)
     if "entropy" in metrics:
-        scores += entropy_scores(text, infiller.tokenizer, sign)
+        scores += entropy_scores([text.ids], infiller.tokenizer, sign)
     return scores
 
 
@@ -78,7 +86,19 @@ def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, INFILL
             raise UsageError(f"no metric is named {name!r}.{nearest(name, known)} Known: {', '.join(known)}")
 
 
-def _signature(infiller: Infiller, texts: Sequence[str], repeats: int, max_windows: int | None, seed: int) -> str:
+def _ends(infiller: Infiller, separate: bool | None) -> DocumentEnds | None:
+    """How documents are told apart where they are scored by themselves."""
+    model, trained_so = infiller.model, infiller.model.config.separate_documents
+    if not (trained_so if separate is None else separate):
+        return None
+    if not trained_so:
+        require_separable(model.backbone, model.vocabulary, model.config.context_length)
+    return DocumentEnds.of(infiller.tokenizer)
+
+
+def _signature(
+    infiller: Infiller, texts: Sequence[str], repeats: int, max_windows: int | None, seed: int, packed: str
+) -> str:
     windows = "all" if max_windows is None else max_windows
-    own = {"data": digest(texts), "packing": "consecutive", "windows": windows, "repeats": repeats, "seed": seed}
+    own = {"data": digest(texts), "packing": packed, "windows": windows, "repeats": repeats, "seed": seed}
     return signature({**model_parts(infiller), **own})

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 import textdiff
+from textdiff.data import DocumentEnds
 from textdiff.infiller import Infiller
 from textdiff.registry import name_of
 
@@ -13,6 +14,11 @@ from textdiff.registry import name_of
 def digest(texts: Iterable[str]) -> str:
     """Twelve hexadecimal digits that stand for some texts in their order."""
     return hashlib.sha256("\x1e".join(texts).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+def packing(ends: DocumentEnds | None) -> str:
+    """What a window of text holds: `consecutive` tokens, or whole `documents`, of which each sees itself only."""
+    return "consecutive" if ends is None else "documents"
 
 
 def model_parts(infiller: Infiller) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """Files that survive a crash, and readers that trust nothing that they are given."""
 
 from textdiff.files.appending import append_line
+from textdiff.files.counting import CountedFile, counted_sha256
 from textdiff.files.documents import atomic_file, atomic_write, require_writable
-from textdiff.files.folders import atomic_folder
+from textdiff.files.folders import atomic_folder, require_place
 from textdiff.files.manifest import MANIFEST, require_intact, sha256_of, verify_folder
 from textdiff.files.reading import read_bytes, read_json, system_words, write_json
 from textdiff.files.staging import clean_stale
@@ -10,17 +11,20 @@ from textdiff.files.yaml_reader import dump_yaml, load_yaml, parse_yaml
 
 __all__ = [
     "MANIFEST",
+    "CountedFile",
     "append_line",
     "atomic_file",
     "atomic_folder",
     "atomic_write",
     "clean_stale",
+    "counted_sha256",
     "dump_yaml",
     "load_yaml",
     "parse_yaml",
     "read_bytes",
     "read_json",
     "require_intact",
+    "require_place",
     "require_writable",
     "sha256_of",
     "system_words",

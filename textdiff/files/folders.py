@@ -50,6 +50,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def require_place(path: Path) -> None:
+    """Raises a ConfigError if no folder can be there or be made there, before any work is spent on its content."""
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is a file; --output needs a folder")
+    above = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{path} cannot be made: {above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path} cannot be written to: permission denied for {above}")
+
+
 def _check_replaceable(target: Path) -> None:
     if not target.exists():
         return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from textdiff.denoiser import Denoiser
-from textdiff.objectives import position_nats, spread_levels
+from textdiff.objectives import LevelNats, position_nats, spread_levels
 from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
 
@@ -37,7 +38,12 @@ class Likelihood:
 
 @torch.no_grad()
 def estimate_nelbo(
-    denoiser: Denoiser, process: ForwardProcess, batches: Iterable[Canvas], repeats: int = 1, seed: int = 0
+    denoiser: Denoiser,
+    process: ForwardProcess,
+    batches: Iterable[Canvas],
+    repeats: int = 1,
+    seed: int = 0,
+    on_levels: Callable[[int, LevelNats], None] | None = None,
 ) -> Likelihood:
     """Estimates the NELBO of all free tokens.
 
@@ -50,13 +56,16 @@ def estimate_nelbo(
         batches: clean canvases; every row is a window.
         repeats: corruptions of each window.
         seed: of the levels; the noise of a row comes from the row's own seed.
+        on_levels: called with the number of a window, and what it and those that follow cost at their levels; see
+            `LevelProfile`.
     """
     nats: list[torch.Tensor] = []
     tokens: list[torch.Tensor] = []
     unscored = rows = 0
     for canvas in batches:
         levels = spread_levels(rows, len(canvas.ids), repeats, seed)
-        nats.append(position_nats(denoiser, process, canvas, levels, seed).sum(-1))
+        observe = None if on_levels is None else partial(on_levels, rows)
+        nats.append(position_nats(denoiser, process, canvas, levels, seed, observe).sum(-1))
         rows += len(canvas.ids)
         tokens.append(canvas.free.sum(-1).cpu())
         unscored += int((canvas.valid & canvas.frozen).sum())
@@ -64,9 +73,11 @@ def estimate_nelbo(
 
 
 def _summary(nats: torch.Tensor, tokens: torch.Tensor, unscored: int) -> Likelihood:
-    """The ratio of sums and its standard error over windows."""
-    count, total = int(tokens.sum()), float(nats.sum())
-    residual = nats - total / max(count, 1) * tokens
-    rows = len(nats)
-    variance = float((residual**2).sum()) * rows / (rows - 1) if rows > 1 else math.inf
-    return Likelihood(total, count, unscored, math.sqrt(variance) / max(count, 1))
+    return Likelihood(float(nats.sum()), int(tokens.sum()), unscored, ratio_error(nats, tokens))
+
+
+def ratio_error(nats: torch.Tensor, tokens: torch.Tensor) -> float:
+    """The standard error of sum(nats) / sum(tokens) over independent windows [N]; infinite for a single one."""
+    rows, count = len(nats), max(float(tokens.sum()), 1e-300)
+    residual = nats - float(nats.sum()) / count * tokens
+    return math.sqrt(float((residual**2).sum()) * rows / (rows - 1)) / count if rows > 1 else math.inf

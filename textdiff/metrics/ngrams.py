@@ -5,22 +5,25 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-
-def unigram_entropy(ids: npt.NDArray[np.integer]) -> float:
-    """Entropy of a token, nats."""
-    return _entropy(ids)
+Ids = npt.NDArray[np.integer]
 
 
-def bigram_entropy(ids: npt.NDArray[np.integer]) -> float:
-    """Entropy of a token given the one before it, nats: H(pair) - H(first)."""
-    if len(ids) < 2:
+def unigram_entropy(*runs: Ids) -> float:
+    """Entropy of a token, nats, of some runs of ids [N]."""
+    return _entropy(np.concatenate(runs))
+
+
+def bigram_entropy(*runs: Ids) -> float:
+    """Entropy of a token given the one before it in its run, nats: H(pair) - H(first)."""
+    wide = [run.astype(np.int64) for run in runs if len(run) > 1]
+    if not wide:
         return 0.0
-    wide = ids.astype(np.int64)
-    pairs = wide[:-1] * (wide.max() + 1) + wide[1:]
-    return _entropy(pairs) - _entropy(wide[:-1])
+    base = max(int(run.max()) for run in wide) + 1
+    pairs = np.concatenate([run[:-1] * base + run[1:] for run in wide])
+    return _entropy(pairs) - _entropy(np.concatenate([run[:-1] for run in wide]))
 
 
-def _entropy(symbols: npt.NDArray[np.integer]) -> float:
+def _entropy(symbols: Ids) -> float:
     counts = np.unique(symbols, return_counts=True)[1]
     p = counts / counts.sum()
     return float(-(p * np.log(p)).sum())

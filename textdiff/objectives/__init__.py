@@ -2,7 +2,15 @@
 
 from textdiff.objectives.base import LossReport, Objective
 from textdiff.objectives.cross_entropy import CrossEntropyObjective
-from textdiff.objectives.estimators import Corruption, CountForm, Estimator, TimeForm, estimator_for, stratified
+from textdiff.objectives.estimators import (
+    Corruption,
+    CountForm,
+    Estimator,
+    LevelNats,
+    TimeForm,
+    estimator_for,
+    stratified,
+)
 from textdiff.objectives.nelbo import NelboObjective
 from textdiff.objectives.positions import position_nats, spread_levels
 
@@ -11,6 +19,7 @@ __all__ = [
     "CountForm",
     "CrossEntropyObjective",
     "Estimator",
+    "LevelNats",
     "LossReport",
     "NelboObjective",
     "Objective",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -19,9 +19,10 @@ _ALL_NOISE = 1 - 1e-6
 """The level of blank rows: within the open interval where every process has its rates."""
 
 
-@dataclass(frozen=True)
-class LossReport:
+class LossReport(NamedTuple):
     """What a batch cost. Sums, so that parts of a batch add up to the whole whatever the split.
+
+    A tuple, so that torch finds the tensors in it when it wraps a module that returns one.
 
     Attributes:
         loss: the training loss summed over free tokens; divide by `tokens` of the whole batch.
@@ -51,13 +52,17 @@ class Objective(ABC):
             level: float64 [B] in (0, 1), the noise level of each row; see `stratified`.
             draws: a stream per row.
         """
-        estimator = estimator_for(process)
+        estimator = self.estimator(process)
         if canvas.blank is not None:
             level = level.masked_fill(canvas.blank, _ALL_NOISE)
         corruption = estimator.corrupt(canvas, level, draws)
         readout = reader(corruption.x_t, corruption.t, canvas, corruption.where)
         loss, nats = sum_over_rows(readout, self._cost(process, estimator, canvas, corruption, readout))
         return LossReport(loss, nats, canvas.free.sum())
+
+    def estimator(self, process: ForwardProcess) -> Estimator:
+        """How a batch is corrupted and its nats are counted."""
+        return estimator_for(process)
 
     def _cost(
         self,

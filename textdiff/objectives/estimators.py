@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,8 +45,30 @@ class Corruption:
         return self.where.nonzero()[:, 0]
 
 
+class LevelNats(NamedTuple):
+    """What rows cost at the noise levels that they were brought to, float64 [B] each.
+
+    Attributes:
+        level: where a row stands on the axis from 0, data, to 1, noise; see `Estimator.axis`.
+        nats: what it adds to the integral over that axis.
+        tokens: its free tokens, times the share of the axis that it stands for.
+    """
+
+    level: Tensor
+    nats: Tensor
+    tokens: Tensor
+
+
 class Estimator(ABC):
-    """An unbiased estimate of the NELBO from one corruption of each row."""
+    """An unbiased estimate of the NELBO from one corruption of each row.
+
+    Attributes:
+        axis: what a noise level is.
+        integrand: what nats per token at a noise level are. Its mean over the axis is the bound, but for `boundary_nats`.
+    """
+
+    axis: ClassVar[str]
+    integrand: ClassVar[str]
 
     @abstractmethod
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
@@ -54,6 +77,10 @@ class Estimator(ABC):
     @abstractmethod
     def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
         """The estimate for each packed position, nats [N], from leave-one-out log-probabilities [N, V]."""
+
+    @abstractmethod
+    def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
+        """What `nats` [N] say of the noise level of each row."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +92,8 @@ class CountForm(Estimator):
     """
 
     process: AbsorbingProcess
+    axis: ClassVar[str] = "mask_share"
+    integrand: ClassVar[str] = "cross_entropy"
 
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
         free = canvas.free
@@ -80,6 +109,10 @@ class CountForm(Estimator):
         target = canvas.ids[corruption.where]
         return -log_p_x0.gather(-1, target[:, None]).squeeze(-1) * corruption.weight[corruption.row]
 
+    def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
+        """n of F tokens are masked, weight F / n: nats / F is the mean cross-entropy of the masked ones."""
+        return LevelNats(1 / corruption.weight.double(), _of_rows(corruption, nats), canvas.free.sum(-1).double())
+
 
 @dataclass(frozen=True)
 class TimeForm(Estimator):
@@ -90,6 +123,8 @@ class TimeForm(Estimator):
     """
 
     process: ForwardProcess
+    axis: ClassVar[str] = "time"
+    integrand: ClassVar[str] = "nelbo_integrand"
 
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
         free = canvas.free
@@ -102,6 +137,17 @@ class TimeForm(Estimator):
         x_0, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
         times, weight = corruption.t[corruption.row], corruption.weight[corruption.row]
         return self.process.nelbo(log_p_x0, x_0, x_t, times) * weight + self.process.boundary_nats(x_0)
+
+    def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
+        """A row stands for dt = weight * d level; what the ends of time add belongs to no t."""
+        inner = nats - self.process.boundary_nats(canvas.ids[corruption.where])
+        tokens = canvas.free.sum(-1) * corruption.weight.double()
+        return LevelNats(corruption.t.double(), _of_rows(corruption, inner), tokens)
+
+
+def _of_rows(corruption: Corruption, values: Tensor) -> Tensor:
+    """Sums [B] of packed values [N] over rows."""
+    return torch.zeros_like(corruption.weight, dtype=torch.float64).index_add_(0, corruption.row, values.double())
 
 
 def estimator_for(process: ForwardProcess) -> Estimator:

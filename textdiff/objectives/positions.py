@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
-from textdiff.objectives.estimators import estimator_for
+from textdiff.objectives.estimators import LevelNats, estimator_for
 from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
 
@@ -24,7 +25,14 @@ def spread_levels(first: int, rows: int, repeats: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def position_nats(denoiser: Denoiser, process: ForwardProcess, canvas: Canvas, levels: Tensor, seed: int) -> Tensor:
+def position_nats(
+    denoiser: Denoiser,
+    process: ForwardProcess,
+    canvas: Canvas,
+    levels: Tensor,
+    seed: int,
+    on_levels: Callable[[LevelNats], None] | None = None,
+) -> Tensor:
     """What each free position adds to the NELBO of its row: nats, float64 [B, L] on the CPU, averaged over repeats.
 
     Args:
@@ -33,6 +41,7 @@ def position_nats(denoiser: Denoiser, process: ForwardProcess, canvas: Canvas, l
         canvas: clean ids.
         levels: float64 [repeats, B], how far towards noise each row goes.
         seed: of the noise, together with the row's own seed.
+        on_levels: called once a repeat with what the rows cost at their levels.
     """
     estimator = estimator_for(process)
     total = torch.zeros(canvas.shape, dtype=torch.float64, device=canvas.ids.device)
@@ -41,4 +50,6 @@ def position_nats(denoiser: Denoiser, process: ForwardProcess, canvas: Canvas, l
         logits = denoiser(corruption.x_t, corruption.t, canvas, corruption.where)
         values = estimator.nats(canvas, corruption, logits.float().log_softmax(-1))
         total[corruption.where] += values.double()
+        if on_levels is not None:
+            on_levels(estimator.at_level(canvas, corruption, values))
     return total.cpu() / len(levels)

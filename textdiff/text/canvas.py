@@ -22,6 +22,8 @@ class Canvas:
         seeds: Long [B], one per row: a row's randomness comes from nothing else.
         hidden: Bool [B, L] or None: given positions that the network must not see (condition dropout, guidance).
         blank: Bool [B] or None: rows that training shows with all free positions noise.
+        documents: Long [B, L] or None: the document of its row that a position belongs to, where these do not see one
+            another. A document's positions are neighbours; the number of padding means nothing.
     """
 
     ids: Tensor
@@ -30,6 +32,7 @@ class Canvas:
     seeds: Tensor
     hidden: Tensor | None = None
     blank: Tensor | None = None
+    documents: Tensor | None = None
 
     @property
     def free(self) -> Tensor:
@@ -59,7 +62,11 @@ class Canvas:
 
     @staticmethod
     def of_rows(
-        rows: Sequence[Sequence[int]], frozen: Sequence[Sequence[bool]], seeds: Sequence[int], vocabulary: Vocabulary
+        rows: Sequence[Sequence[int]],
+        frozen: Sequence[Sequence[bool]],
+        seeds: Sequence[int],
+        vocabulary: Vocabulary,
+        documents: Sequence[Sequence[int]] | None = None,
     ) -> Canvas:
         """Pads rows of different lengths to the right into one batch. Seeds are int64."""
         length = max((len(row) for row in rows), default=0)
@@ -70,4 +77,10 @@ class Canvas:
             ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
             given[i, : len(row)] = torch.tensor(flags, dtype=torch.bool)
             valid[i, : len(row)] = True
-        return Canvas(ids, given, valid, torch.tensor(seeds, dtype=torch.long))
+        canvas = Canvas(ids, given, valid, torch.tensor(seeds, dtype=torch.long))
+        if documents is None:
+            return canvas
+        numbers = torch.zeros_like(ids)
+        for i, row in enumerate(documents):
+            numbers[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        return replace(canvas, documents=numbers)

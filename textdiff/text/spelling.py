@@ -90,13 +90,17 @@ class Spelling(ABC):
 
     def text(self, ids: Iterable[int], start: int) -> str:
         """The text of ids that begin in a state; what cannot be written, such as special ids and fillers, is dropped."""
-        kinds, words = self.kinds(start), {case: self.words(case) for case in Case}
-        parts, state = [], start
+        return self.go_on(ids, start)[0]
+
+    def go_on(self, ids: Iterable[int], state: int) -> tuple[str, int]:
+        """The text of ids from a state on, and the state after them, in which the next ones go on."""
+        kinds, words = self.kinds(state), {case: self.words(case) for case in Case}
+        parts = []
         for i in ids:
             move = self.moves(state)[kinds[i]]
             parts.append(_written(move.write, words, i))
             state = move.next
-        return "".join(parts)
+        return "".join(parts), state
 
 
 def _written(write: Write | None, words: dict[Case, Sequence[str]], i: int) -> str:

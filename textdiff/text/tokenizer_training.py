@@ -115,7 +115,8 @@ def _sentencepiece(texts: Iterator[str], vocab_size: int, model_type: str) -> Ba
     model = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
     size = model.get_piece_size()
     pieces = [model.id_to_piece(i).replace(METASPACE, " ") for i in range(size)]
-    scores = [model.get_score(i) for i in range(size)]
+    # decimals so few that `tokenizers` reads back from its own file just what it wrote
+    scores = [round(model.get_score(i), 9) for i in range(size)]
     if model_type == "unigram":
         # an unknown id must be named, though with byte fallback it never comes out
         backend = Backend(models.Unigram(list(zip(pieces, scores, strict=True)), unk_id=0, byte_fallback=True))
@@ -170,3 +171,6 @@ _TRAINERS: dict[str, Callable[[Iterator[str], int], Backend]] = {
     "sentencepiece_unigram": partial(_sentencepiece, model_type="unigram"),
     "sentencepiece_bpe": partial(_sentencepiece, model_type="bpe"),
 }
+
+TRAINABLE = tuple(_TRAINERS)
+"""The kinds that `train_tokenizer` knows."""

@@ -1,0 +1,91 @@
+"""The cross-entropy of the held-out text by noise level, as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from textdiff.curves.writing import write_with_folder
+from textdiff.errors import DataError
+from textdiff.files import read_bytes
+
+NOISE = Path("curves", "noise.jsonl")
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class NoisePoint:
+    """A part of the axis of noise levels.
+
+    Attributes:
+        low, high: its ends.
+        level: the mean level of what was measured in it.
+        value: nats per token.
+        standard_error: of the value, or None where it is not known.
+        windows, corruptions: how many went in.
+    """
+
+    low: float
+    high: float
+    level: float
+    value: float
+    standard_error: float | None
+    windows: int
+    corruptions: int
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """The NELBO before it is averaged over noise levels.
+
+    Attributes:
+        axis: `mask_share` or `time`.
+        quantity: `cross_entropy` of the masked tokens, or `nelbo_integrand`.
+        signature: all that the values depend on.
+        points: by rising level.
+    """
+
+    axis: str
+    quantity: str
+    signature: str
+    points: tuple[NoisePoint, ...]
+
+
+def write_noise(path: Path, curve: NoiseCurve) -> None:
+    """Writes a curve in one step, a part of the axis a line, each of which stands for itself.
+
+    Raises:
+        DataError: the file cannot be written.
+        ResourceError: the disk is full.
+    """
+    head = {"axis": curve.axis, "quantity": curve.quantity, "unit": "nats/token"}
+    rows = [{**head, **_finite(asdict(point)), "signature": curve.signature} for point in curve.points]
+    write_with_folder(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+
+
+def read_noise(folder: Path) -> NoiseCurve | None:
+    """The curve of a run, or None if it has none.
+
+    Raises:
+        DataError: the file holds something else.
+    """
+    path = folder / NOISE
+    if not path.is_file():
+        return None
+    try:
+        rows = [json.loads(line) for line in read_bytes(path, _LARGEST, DataError).splitlines()]
+        points = [NoisePoint(**{name: row[name] for name in NoisePoint.__dataclass_fields__}) for row in rows]
+        return NoiseCurve(rows[0]["axis"], rows[0]["quantity"], rows[0]["signature"], _sorted(points)) if rows else None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is not what `textdiff train` writes there; remove it") from None
+
+
+def _sorted(points: Sequence[NoisePoint]) -> tuple[NoisePoint, ...]:
+    return tuple(sorted(points, key=lambda point: float(point.level)))
+
+
+def _finite(row: dict[str, float | int | None]) -> dict[str, float | int | None]:
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
