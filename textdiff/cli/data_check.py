@@ -1,4 +1,4 @@
-"""`textdiff data check` and `textdiff data prepare`."""
+"""`textdiff data check`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from textdiff.cli.options import AsJson, Settings
-from textdiff.cli.output import put, put_json, show
+from textdiff.cli.options import AsJson
+from textdiff.cli.output import put, put_json
+from textdiff.cli.reading_meter import ReadingMeter
 from textdiff.cli.tables import aligned
 from textdiff.cli.visible import visible
 from textdiff.errors import DataError
 
 if TYPE_CHECKING:
-    from textdiff.corpus import CorpusReport, Problem
+    from textdiff.corpus import CorpusReport
 
-CHECK_EXAMPLES = r"""Examples:
+EXAMPLES = r"""Examples:
   textdiff data check my/*.txt
   textdiff data check rows.jsonl --column body --json
 """
-PREPARE_EXAMPLES = r"""Examples:
-  textdiff data prepare recipes/shakespeare.yaml --output prepared
-"""
-EXAMPLES = CHECK_EXAMPLES + "  textdiff data prepare recipes/shakespeare.yaml --output prepared\n"
 
 
 def check(
@@ -42,7 +39,8 @@ def check(
     """
     from textdiff.corpus import ReadOptions, check_corpus
 
-    report = check_corpus(files, ReadOptions(unit, column, encoding))
+    with ReadingMeter("checking", sum(file.stat().st_size for file in files if file.is_file())) as meter:
+        report = check_corpus(files, ReadOptions(unit, column, encoding), meter)
     if as_json:
         options = {"unit": unit, "column": column, "encoding": encoding}
         rows = [file.plain() for file in report.files]
@@ -69,29 +67,3 @@ def _page(report: CorpusReport) -> str:
         lines += [f"{found.level}: {visible(example)}" for example in found.examples]
         lines.append(f"{found.level}: {found.kind}: {found.count:,} in all")
     return aligned(rows) + ("\n" + "\n".join(lines) + "\n" if lines else "")
-
-
-def prepare(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file.")],
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="The folder for the tokens.")],
-    settings: Settings = None,
-) -> None:
-    """Tokenise a recipe's training text once; prints the folder.
-
-    `--set data.train=DIR` then starts at once, and the text need not fit into memory.
-    """
-    from textdiff.data import prepare_corpus
-    from textdiff.recipe import load_recipe
-    from textdiff.recipe.running import PreparedRun
-    from textdiff.recipe.texts import Texts, say_skipped
-    from textdiff.registry import to_config
-
-    wanted = load_recipe(recipe, settings or ())
-    tokenizer = PreparedRun(wanted, recipe.parent).tokenizer
-    skipped: list[Problem] = []
-    pieces = Texts(wanted.data, recipe.parent).pieces(wanted.data.train, skipped)
-    made = prepare_corpus(pieces, tokenizer, output, to_config(wanted.data), to_config(wanted.tokenizer))
-    if skipped:
-        say_skipped(skipped)
-    show(f"{len(made.ids):,} tokens of {made.documents:,} documents")
-    put(f"{output}\n")
