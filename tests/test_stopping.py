@@ -22,7 +22,6 @@ from textdiff.errors import PreemptedError, ResourceError
 from textdiff.files import clean_stale, verify_folder
 from textdiff.text.canvas import Canvas
 from textdiff.training import TrainingConfig, TrainingJob, state_folders, train
-from textdiff.training.loop import _Trainer
 from textdiff.training.stopping import StopRequests
 
 CONFIG = replace(SMALL, max_steps=8, save_steps=2)
@@ -241,8 +240,3 @@ def test_t3_a_single_sample_that_is_too_large_ends_the_run(tmp_path: Path) -> No
     other = Forgetful(made.objective, 0, RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError, match="shapes differ"):
         train(replace(made, objective=other))  # type: ignore[arg-type]
-
-
-def test_processes_agree_to_stop(tmp_path: Path) -> None:
-    trainer = _Trainer(job(tmp_path))
-    assert trainer._agreed(15) == 15

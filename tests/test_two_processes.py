@@ -13,6 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from textdiff.training import state_folders
+from textdiff.training.state import step_of
+
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = [
     "data.train=text.txt",
@@ -48,19 +51,22 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
 
 
 DRIVER = """
-import os, signal, sys
-from accelerate import Accelerator
+import os, signal, sys, threading, time
 from textdiff.cli import main
 from textdiff.data import TrainingLoader
+from textdiff.training import RunState
 from textdiff.training.step import TrainingStep
 
 fault, moment, calls = sys.argv[1], int(sys.argv[2]), 0
+fault, rank, share = (*fault.split(":"), "1", "0")[:3]
+began = 0.0
 
 def at(owner, name, act):
     inner = getattr(owner, name)
     def wrapped(*args, **options):
-        global calls
+        global calls, began
         calls += 1
+        began = began or time.monotonic()
         if calls == moment:
             return act(inner, args, options)
         return inner(*args, **options)
@@ -76,11 +82,18 @@ def poison(inner, args, options):
     report = inner(*args, **options)
     return type(report)(report.loss * float("nan"), report.nelbo_nats, report.tokens)
 
-if os.environ["RANK"] == "1":
+def die_soon(inner, args, options):
+    # Some way into the step that begins here, or into what follows it.
+    threading.Timer(float(share) * (time.monotonic() - began) / (moment - 1), die).start()
+    return inner(*args, **options)
+
+if os.environ["RANK"] == rank:
     if fault == "save":
-        at(Accelerator, "wait_for_everyone", die)
+        at(RunState, "save", die)
     elif fault == "batch":
         at(TrainingLoader, "batch", die)
+    elif fault == "sometime":
+        at(TrainingLoader, "batch", die_soon)
     elif fault == "error":
         at(TrainingLoader, "batch", fail)
     elif fault == "nan":
@@ -91,11 +104,14 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
-def two(folder: Path, output: str, fault: str = "none", moment: int = 0) -> subprocess.CompletedProcess[str]:
+def two(
+    folder: Path, output: str, fault: str = "none", moment: int = 0, more: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Trains with two processes, of which something befalls one."""
     (folder / "driver.py").write_text(DRIVER)
     (folder / "text.txt").write_text("abab" * 300 + "aabb" * 200)
-    options = [*OPTIONS, "training.per_device_train_batch_size=4", "training.save_steps=1", "training.logging_steps=1"]
+    often = ["training.per_device_train_batch_size=4", "training.save_steps=1", "training.logging_steps=1"]
+    options = [*OPTIONS, *often, *more]
     sets = [word for option in options for word in ("--set", option)]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "driver.py"]
     command = [*launcher, fault, str(moment), "train", str(ROOT / "recipes" / "markov.yaml"), "--output", output, *sets]
@@ -110,9 +126,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     return load_file(folder / "run" / "model" / "model.safetensors")
 
 
-def assert_goes_on(folder: Path, output: str, whole: dict[str, torch.Tensor]) -> None:
+def assert_goes_on(folder: Path, output: str, whole: dict[str, torch.Tensor], more: tuple[str, ...] = ()) -> None:
     """The same command again ends with the weights, bit for bit, of a run that nothing befell."""
-    again = two(folder, output)
+    again = two(folder, output, more=more)
     assert again.returncode == 0, again.stderr[-3000:]
     found = load_file(folder / output / "model" / "model.safetensors")
     assert found.keys() == whole.keys()
@@ -171,3 +187,21 @@ def test_c1_two_processes_killed_again_and_again(tmp_path: Path, whole: dict[str
         deaths += 1
         assert_goes_on(tmp_path, output, whole)
     assert deaths == 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fsdp", ["false", "true"])
+def test_c1_one_run_of_two_is_killed_twenty_times_over(tmp_path: Path, fsdp: str) -> None:
+    """At any moment, either of them: in a step, in a save, in an evaluation. Every start comes some steps further."""
+    more = ("training.max_steps=150", "training.eval_steps=3", "training.eval_windows=2", f"training.fsdp={fsdp}")
+    assert two(tmp_path, "whole", more=more).returncode == 0
+    whole = load_file(tmp_path / "whole" / "model" / "model.safetensors")
+    chance, reached = random.Random(7), []
+    for _ in range(20):
+        fault = f"sometime:{chance.randint(0, 1)}:{chance.uniform(0, 2)}"
+        ended = two(tmp_path, "run", fault, chance.randint(2, 4), more)
+        assert ended.returncode != 0
+        assert "is a bug" not in ended.stderr
+        reached.append(max((step_of(folder) for folder in state_folders(tmp_path / "run")), default=0))
+    assert reached == sorted(reached) and len(set(reached)) > 10 and reached[-1] < 150, reached
+    assert_goes_on(tmp_path, "run", whole, more)

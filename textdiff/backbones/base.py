@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from textdiff.errors import ConfigError
 from textdiff.registry import family
 from textdiff.vocabulary import Vocabulary
 
@@ -22,7 +23,9 @@ class Backbone(nn.Module, ABC):
     uses_time: bool = False
 
     @abstractmethod
-    def forward(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
+    def forward(
+        self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor, documents: Tensor | None = None
+    ) -> Tensor:
         """What the output layer scores ids from.
 
         Args:
@@ -31,6 +34,7 @@ class Backbone(nn.Module, ABC):
             given: Bool [B, L], positions whose ids are known to be clean.
             valid: Bool [B, L], not padding; other positions are never attended to.
             where: Bool [B, L], positions whose scores are wanted.
+            documents: Long [B, L] or None: positions with different numbers do not see each other; see `Canvas`.
 
         Returns:
             Float [N, D] for the true positions of `where`, in row-major order.
@@ -40,15 +44,29 @@ class Backbone(nn.Module, ABC):
     def output_layer(self) -> tuple[Tensor | None, Tensor | None]:
         """Weight [V, D] and bias [V] that make raw scores of it; no weight where `forward` already gives scores [N, V]."""
 
-    def scores(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
+    def scores(
+        self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor, documents: Tensor | None = None
+    ) -> Tensor:
         """Raw scores [N, V] of all ids at the positions asked for; the arguments are those of `forward`."""
-        hidden: Tensor = self(x_t, t, given, valid, where)
+        hidden: Tensor = self(x_t, t, given, valid, where, documents)
         weight, bias = self.output_layer()
         return hidden if weight is None else nn.functional.linear(hidden, weight, bias)
 
     @abstractmethod
     def input_embeddings(self) -> nn.Module:
         """The module that embeds ids."""
+
+    def repeated(self) -> list[nn.Module]:
+        """The layers that the network is a stack of; where weights are sharded, each is gathered by itself."""
+        return []
+
+    def enable_gradient_checkpointing(self) -> None:
+        """From now on keeps only what enters each layer in training, and computes the rest again in the backward pass.
+
+        Raises:
+            ConfigError: this network cannot.
+        """
+        raise ConfigError("gradient_checkpointing: this network cannot compute its activations again")
 
 
 @family

@@ -8,8 +8,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from textdiff.backbones.base import Backbone, BackboneConfig
+from textdiff.backbones.documents import same_document
 from textdiff.backbones.layers import (
     Attention,
     GatedMLP,
@@ -107,6 +109,7 @@ class Block(nn.Module):
         self.mlp = GatedMLP(width, -(-hidden // 32) * 32)
         self.dropout = nn.Dropout(config.dropout)
         self.rate = config.dropout
+        self.gradient_checkpointing = False
 
     def forward(
         self,
@@ -117,6 +120,20 @@ class Block(nn.Module):
         where: Tensor | None = None,
     ) -> Tensor:
         """x [B, L, D] -> [B, L, D], or with `where` [N, D]: all that follows the mixing runs on those rows only."""
+        if not (self.gradient_checkpointing and self.training):
+            return self._forward(x, time, table, attendable, where)
+        # Here and not around the module, so that a sharded block gathers its weights outside of what runs twice.
+        out: Tensor = checkpoint(self._forward, x, time, table, attendable, where, use_reentrant=False)
+        return out
+
+    def _forward(
+        self,
+        x: Tensor,
+        time: Tensor | None,
+        table: tuple[Tensor, Tensor],
+        attendable: Tensor | None,
+        where: Tensor | None,
+    ) -> Tensor:
         rate = self.rate if self.training else 0.0
         mixed = self.attention.mix(self.attention_norm(x, time), table, attendable, rate)
         if where is not None:
@@ -125,6 +142,11 @@ class Block(nn.Module):
         x = x + self.dropout(self.attention.out(mixed))
         out: Tensor = x + self.dropout(self.mlp(self.mlp_norm(x, time)))
         return out
+
+
+def _attendable(valid: Tensor) -> Tensor | None:
+    """Bool [B, 1, 1, L]: what all positions attend to; None where that is everything, which is faster."""
+    return None if bool(valid.all()) else valid[:, None, None, :]
 
 
 _TIMES: dict[str, Callable[[int], nn.Module | None]] = {
@@ -156,7 +178,16 @@ class DiT(Backbone):
     def input_embeddings(self) -> nn.Module:
         return self.embed
 
-    def forward(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
+    def repeated(self) -> list[nn.Module]:
+        return list(self.blocks)
+
+    def enable_gradient_checkpointing(self) -> None:
+        for block in self.blocks:
+            block.gradient_checkpointing = True  # type: ignore[assignment]
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor, documents: Tensor | None = None
+    ) -> Tensor:
         x = self.embed(x_t)
         if self.given is not None:
             x = x + given.unsqueeze(-1) * self.given.weight[0]
@@ -164,7 +195,7 @@ class DiT(Backbone):
         if time is not None and not self.config.adaptive:
             x, time = x + time, None
         table = rotary_table(x.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
-        attendable = None if bool(valid.all()) else valid[:, None, None, :]
+        attendable = _attendable(valid) if documents is None else same_document(documents, valid)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
             x = block(x, time, table, attendable, where if i == last else None)

@@ -82,7 +82,7 @@ class Attention(nn.Module):
         q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in (q, k, v.squeeze(-3).contiguous()))
         with torch.autocast(x.device.type, enabled=False):
             mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=attendable, dropout_p=dropout)
-        return mixed.transpose(1, 2).flatten(-2)
+        return mixed.to(both.dtype).transpose(1, 2).flatten(-2)
 
 
 def _wide_on_cpu(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from textdiff.backbones.base import Backbone, BackboneConfig
+from textdiff.backbones.documents import positions_within, same_document
 from textdiff.backbones.loading import load_weights, refuse, refusing
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.registry import register
@@ -135,22 +138,48 @@ class PretrainedBackbone(Backbone):
         embeddings: nn.Module = self.network.get_input_embeddings()
         return embeddings
 
-    def forward(self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor) -> Tensor:
-        options = {}
+    def repeated(self) -> list[nn.Module]:
+        return [module for module in self.network.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+    def enable_gradient_checkpointing(self) -> None:
+        if not self.repeated():
+            kind = self.network.config.model_type
+            raise ConfigError(f"gradient_checkpointing: networks of the type {kind!r} cannot compute activations again")
+        enable = getattr(self.network, "activation_checkpointing_enable", self.network.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor, documents: Tensor | None = None
+    ) -> Tensor:
+        options = {"attention_mask": valid.long()}
         if self.first_position:
             # These networks number their positions around every id that equals the padding's, wherever it stands.
             last = self.first_position + x_t.shape[1]
             options["position_ids"] = torch.arange(self.first_position, last, device=x_t.device).expand_as(x_t)
+        if documents is not None:
+            options = self._apart(documents, valid)
         ids = x_t.masked_fill(~valid, self.vocabulary.pad_id)
         plain = self._ends_in_plain_layer
         token = _WANTED.set(_Wanted(where, plain))
         try:
-            rows: Tensor = self.network(input_ids=ids, attention_mask=valid.long(), **options).logits
+            rows: Tensor = self.network(input_ids=ids, **options).logits
         except _ReachedOutputLayer as reached:
             return reached.hidden[0]
         finally:
             _WANTED.reset(token)
         return rows[0, :, : self.vocabulary.size]  # some networks have more rows than there are ids
+
+    def _apart(self, documents: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """The options of a network that make documents blind to each other, where it heeds them: see `require_separable`."""
+        # Numbers to be added to the scores of attention: some networks take a mask of truth values for such numbers.
+        dtype = self.network.get_input_embeddings().weight.dtype
+        mask = torch.zeros(1, dtype=dtype, device=valid.device).masked_fill(
+            ~same_document(documents, valid), torch.finfo(dtype).min
+        )
+        options = {"attention_mask": mask}
+        if "position_ids" in inspect.signature(self.network.forward).parameters:
+            options["position_ids"] = self.first_position + positions_within(documents, valid)
+        return options
 
     def output_layer(self) -> tuple[Tensor | None, Tensor | None]:
         if not self._ends_in_plain_layer:

@@ -5,15 +5,18 @@ from textdiff.training.devices import is_main_process, process_count
 from textdiff.training.fingerprint import require_same
 from textdiff.training.loop import TrainingJob, train
 from textdiff.training.state import Progress, RunState, state_folders
+from textdiff.training.trackers import Trackers, require_trackers
 
 __all__ = [
     "Progress",
     "RunState",
+    "Trackers",
     "TrainingConfig",
     "TrainingJob",
     "is_main_process",
     "process_count",
     "require_same",
+    "require_trackers",
     "state_folders",
     "train",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from textdiff.errors import ConfigError
+from textdiff.training.trackers import check_trackers
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,18 @@ class TrainingConfig:
 
     Attributes:
         max_steps: optimizer steps.
-        per_device_train_batch_size: samples of one process in one forward pass.
-        gradient_accumulation_steps: forward passes of one optimizer step.
+        per_device_train_batch_size: samples of one process in one forward pass. `auto`: the largest power of two that fits
+            in memory, found by trying; it needs `global_batch_size`, so that what is learned never depends on the machine
+            (`auto_find_batch_size` of Hugging Face changes the global batch instead). A run that goes on takes no more at
+            once than it did before, so that it ends with the same bits.
+        gradient_accumulation_steps: forward passes of one optimizer step, where `global_batch_size` is not given.
+        global_batch_size: samples of one optimizer step, over all processes. Each process takes an equal share, in as many
+            forward passes as `per_device_train_batch_size` makes necessary. By default the product of that,
+            `gradient_accumulation_steps` and the number of processes.
+        gradient_checkpointing: keeps only what enters each layer, and computes the rest again in the backward pass: about a
+            third slower, for a fraction of the memory (arXiv 1604.06174). The gradients are the same.
+        fsdp: weights, gradients and the optimizer's state are sharded over the processes (FSDP2, arXiv 2304.11277) instead
+            of copied. So does `accelerate launch --use_fsdp --fsdp_version 2`, whatever stands here.
         learning_rate: the peak.
         warmup_steps: from 0 to the peak.
         lr_scheduler_type: how the rate falls after that. `warmup_stable_decay` stays at the peak and falls linearly to zero
@@ -30,15 +41,20 @@ class TrainingConfig:
             average spans its last few per cent.
         bf16: matrix products in bfloat16 (autocast); by default where the machine has units for it.
         eval_steps, save_steps, logging_steps: how often, in steps.
-        eval_windows: the windows of the validation text that are scored during training (all at the end).
+        eval_windows: the windows of the validation text that are scored during training (at the end: all, up to 2^20 tokens).
         save_total_limit: how many states of the run to keep.
         save_failure: what follows when the disk is full: `stop`, or `warn` and go on; the older states stay in either case.
         max_skipped_steps: how many steps in a row may have a loss or gradient that is not finite.
+        report_to: trackers that are told what the log is told, such as tensorboard, trackio or wandb (one, or a list; `none`
+            is none). Each needs its package.
     """
 
     max_steps: int = 1_000
-    per_device_train_batch_size: int = 32
+    per_device_train_batch_size: int | Literal["auto"] = 32
     gradient_accumulation_steps: int = 1
+    global_batch_size: int | None = None
+    gradient_checkpointing: bool = False
+    fsdp: bool = False
     learning_rate: float = 1e-3
     warmup_steps: int = 50
     lr_scheduler_type: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "cosine"
@@ -58,15 +74,19 @@ class TrainingConfig:
     save_total_limit: int = 2
     save_failure: Literal["stop", "warn"] = "stop"
     max_skipped_steps: int = 10
+    report_to: str | tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_trackers(self.trackers)
         counts = (
-            "max_steps per_device_train_batch_size gradient_accumulation_steps eval_steps save_steps logging_steps "
-            "eval_windows save_total_limit max_skipped_steps"
+            "max_steps per_device_train_batch_size gradient_accumulation_steps global_batch_size eval_steps save_steps "
+            "logging_steps eval_windows save_total_limit max_skipped_steps"
         )
         for name in counts.split():
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if isinstance(value, int) and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        self._check_batch()
         for name in ("learning_rate", "max_grad_norm", "adam_epsilon"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
@@ -77,6 +97,32 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ConfigError(f"{name} must be at least 0 and below 1, got {value}")
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The names in `report_to`, each once."""
+        given = (self.report_to,) if isinstance(self.report_to, str) else self.report_to
+        return () if given == ("none",) else tuple(dict.fromkeys(given))
+
+    def _check_batch(self) -> None:
+        if self.per_device_train_batch_size == "auto" and self.global_batch_size is None:
+            raise ConfigError("per_device_train_batch_size: auto needs global_batch_size, the samples of a whole step")
+        if self.global_batch_size is not None and self.gradient_accumulation_steps != 1:
+            raise ConfigError("give either global_batch_size or gradient_accumulation_steps, which follows from it")
+
+    def samples_per_step(self, processes: int) -> int:
+        """The samples of an optimizer step, over all processes.
+
+        Raises:
+            ConfigError: `global_batch_size` cannot be shared out equally.
+        """
+        if self.global_batch_size is None:
+            return int(self.per_device_train_batch_size) * self.gradient_accumulation_steps * processes
+        if self.global_batch_size % processes:
+            raise ConfigError(
+                f"global_batch_size is {self.global_batch_size}, which {processes} processes cannot share equally"
+            )
+        return self.global_batch_size
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of step 0 … max_steps - 1."""

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from textdiff.training.sharding import here, like
+
 
 class ExponentialMovingAverage:
     """Averages the parameters of a model, all of them in one fused pass a step."""
@@ -20,11 +22,12 @@ class ExponentialMovingAverage:
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """average = decay * average + (1 - decay) * weights."""
-        torch._foreach_lerp_(self._average, [p.detach() for p in self._live], 1 - decay)
+        live = [here(p.detach()) for p in self._live]
+        torch._foreach_lerp_([here(average) for average in self._average], live, 1 - decay)
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """The model holds the average inside the `with`, its own weights after it."""
+        """The model, of whole weights, holds the average inside the `with`, its own weights after it."""
         self._exchange()
         try:
             yield
@@ -39,11 +42,11 @@ class ExponentialMovingAverage:
             average.copy_(kept)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The averages by parameter name."""
+        """The averages by parameter name, sharded where the parameters are."""
         return dict(zip(self._names, self._average, strict=True))
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Takes averages that `tensors` gave."""
+        """Takes averages that `tensors` gave, whole."""
         for name, average in zip(self._names, self._average, strict=True):
-            average.copy_(tensors[name])
+            average.copy_(like(tensors[name], average))

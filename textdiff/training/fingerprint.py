@@ -17,7 +17,7 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], whose: str) 
     Raises:
         ConfigError: they differ; the sentence names the keys, what was and what is.
     """
-    was, is_ = _flat(before), _flat(now)
+    was, is_ = flat(before), flat(now)
     roots = {key.partition(".")[0] for key in is_}
     keys = sorted(key for key in {*was, *is_} if key.partition(".")[0] in roots and was.get(key) != is_.get(key))
     if keys:
@@ -28,9 +28,9 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], whose: str) 
         )
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, its keys joined by dots."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -7,8 +7,10 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from textdiff.errors import NonFiniteError, ResourceError
+from textdiff.training.agreeing import any_of
 from textdiff.training.config import TrainingConfig
 from textdiff.training.log import RunLog
+from textdiff.training.sharding import here
 from textdiff.training.state import Progress, RunState, prune, state_folder, state_folders
 
 
@@ -28,19 +30,27 @@ class KeptStates:
     def save(self, progress: Progress) -> Path:
         """Writes the state of this step, where that has not been done, and returns its folder.
 
-        Raises:
+        Raises, in all processes:
             NonFiniteError: a weight is not finite, which a finite gradient does not rule out.
             ResourceError: the disk is full; the older states are as they were.
         """
         folder = state_folder(self._output, progress.step)
-        if self._accelerator.is_main_process and self._saved != progress.step:
-            if not all(bool(weights.isfinite().all()) for weights in self._state.model.parameters()):
-                good = last_good(self._output)
-                raise NonFiniteError(f"the weights were no longer finite after step {progress.step}; {good}")
-            self._state.save(folder, progress)
-            self._saved = progress.step
-            prune(self._output, self._config.save_total_limit, progress.step)
-        self._accelerator.wait_for_everyone()
+        if self._saved == progress.step:
+            return folder
+        finite = all(bool(here(weights).isfinite().all()) for weights in self._state.model.parameters())
+        if any_of(self._accelerator, not finite):
+            good = last_good(self._output)
+            raise NonFiniteError(f"the weights were no longer finite after step {progress.step}; {good}")
+        failure = None
+        try:
+            self._state.save(folder, progress, self._accelerator.is_main_process)
+            if self._accelerator.is_main_process:
+                prune(self._output, self._config.save_total_limit, progress.step)
+        except ResourceError as error:
+            failure = error
+        if any_of(self._accelerator, failure is not None):
+            raise failure or ResourceError("the first process of this run could not save its state")
+        self._saved = progress.step
         return folder
 
     def save_or_warn(self, progress: Progress, log: RunLog) -> None:
@@ -51,7 +61,6 @@ class KeptStates:
             if self._config.save_failure == "stop":
                 raise
             log.say(f"{error}; training goes on")
-            self._accelerator.wait_for_everyone()
 
 
 def last_good(output: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +20,21 @@ from textdiff.files import system_words
 class RunLog:
     """Appends records to `log.jsonl` and shows progress on stderr. Only the main process has one that writes."""
 
-    def __init__(self, path: Path | None, max_steps: int, start: int) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        max_steps: int,
+        start: int,
+        on_record: Callable[[str, Mapping[str, Any]], None] = lambda kind, values: None,
+    ) -> None:
+        """Opens the log.
+
+        Args:
+            path: of the log, or None for one that writes nothing.
+            max_steps, start: where the run ends and where it begins.
+            on_record: called with every record that was written: what it is about, and its values.
+        """
+        self._on_record = on_record
         self._file = None if path is None else path.open("a", encoding="utf8")
         self._console = Console(stderr=True, quiet=path is None)
         columns = (
@@ -61,6 +76,7 @@ class RunLog:
                 self._file.flush()
             except OSError as error:
                 raise ResourceError(f"{self._file.name} cannot be written: {system_words(error)}") from None
+            self._on_record(kind, {"seconds": seconds, **values})
 
     def say(self, message: str) -> None:
         """Tells the person something, on stderr."""

@@ -5,29 +5,34 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.utils import clip_grad_norm_
 
 from textdiff.data import TrainingLoader
 from textdiff.draws import Draws
-from textdiff.errors import NonFiniteError, ResourceError, wants_memory
+from textdiff.errors import NonFiniteError, ResourceError
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.model import DiffusionModel
 from textdiff.objectives import Objective, stratified
 from textdiff.text.canvas import Canvas
+from textdiff.training.agreeing import largest, total
 from textdiff.training.config import TrainingConfig
 from textdiff.training.devices import has_bf16_units, make_accelerator
 from textdiff.training.ema import ExponentialMovingAverage
+from textdiff.training.gradient import BatchGradient, same_start
 from textdiff.training.keeping import KeptStates, last_good
 from textdiff.training.log import RunLog
 from textdiff.training.optimizers import make_optimizers, set_learning_rate
-from textdiff.training.state import Progress, RunState
+from textdiff.training.sharding import Sharding, fill, whole
+from textdiff.training.state import Progress, RunState, saved_progress
 from textdiff.training.step import TrainingStep
 from textdiff.training.stopping import StopRequests, stopped
+from textdiff.training.trial import rows_at_once
 
 _LEVELS = 0x1E7E1
 _DROPOUT = 0xD0
@@ -48,6 +53,7 @@ class TrainingJob:
         validation: makes the held-out canvases, at most as many windows as the argument (None: all), or None.
         save_model: called with the averaged weights in the model whenever a model worth having exists.
         fingerprint: plain data that must agree for a run to be resumed.
+        on_record: called in the main process with every record of the log, as `RunLog` does.
     """
 
     model: DiffusionModel
@@ -59,6 +65,7 @@ class TrainingJob:
     validation: Callable[[int | None], Iterable[Canvas]] | None = None
     save_model: Callable[[], None] = lambda: None
     fingerprint: dict[str, Any] | None = None
+    on_record: Callable[[str, Mapping[str, Any]], None] = lambda kind, values: None
 
 
 def train(job: TrainingJob, resume: Path | None = None) -> Progress:
@@ -81,17 +88,30 @@ class _Trainer:
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
-        bf16 = has_bf16_units() if job.config.bf16 is None else job.config.bf16
+        config = job.config
         self.accelerator = make_accelerator()
-        self.optimizers = make_optimizers(job.model, job.config)
-        prepared = self.accelerator.prepare(TrainingStep(job.model, job.objective, bf16), *self.optimizers)
-        self.step_module = prepared[0]
-        self.average = ExponentialMovingAverage(job.model)
-        self.state = RunState(job.model, self.average, self.optimizers, job.fingerprint or {})
+        self.samples = config.samples_per_step(self.accelerator.num_processes)
+        sharding = Sharding.of(config.fsdp, self.accelerator)
+        if config.gradient_checkpointing:
+            job.model.backbone.enable_gradient_checkpointing()
+        # Where weights are sharded, a copy is trained, and the job's model is given its averages whole when they are wanted.
+        self.trained = job.model if sharding is None else sharding.copy(job.model)
+        bf16 = has_bf16_units() if config.bf16 is None else config.bf16
+        step = TrainingStep(self.trained, job.objective, bf16)
+        if sharding is not None:
+            sharding.spread(step)
+        step.to(self.accelerator.device)
+        if sharding is None and self.accelerator.num_processes > 1:
+            same_start(step)
+        self.step_module = step
+        self.optimizers = make_optimizers(self.trained, config, sharding is not None)
+        self.average = ExponentialMovingAverage(self.trained)
+        self.state = RunState(self.trained, self.average, self.optimizers, job.fingerprint or {})
+        self.gradient = BatchGradient(step, self.accelerator, 1, sharding is not None)
         self.levels = Draws.seeded(job.seed, self.accelerator.device).fold(_LEVELS)
         self.failures = 0
         self.stop = StopRequests()
-        self.kept = KeptStates(self.state, self.accelerator, job.output, job.config)
+        self.kept = KeptStates(self.state, self.accelerator, job.output, config)
 
     def run(self, resume: Path | None) -> Progress:
         try:
@@ -103,47 +123,51 @@ class _Trainer:
 
     def _run(self, resume: Path | None) -> Progress:
         config = self.job.config
-        progress = Progress() if resume is None else self.state.load(resume)
-        self.kept.came_from(resume, progress)
+        before = Progress() if resume is None else saved_progress(resume)
         main = self.accelerator.is_main_process
         log_file = self.job.output / "log.jsonl" if main else None
-        with RunLog(log_file, config.max_steps, progress.step) as log, self.stop:
-            log.record("start", step=progress.step, training=asdict(config))
+        with RunLog(log_file, config.max_steps, before.step, self.job.on_record) as log, self.stop:
+            self.gradient.rows = self._rows(before, log)
+            progress = before if resume is None else self.state.load(resume)
+            self.kept.came_from(resume, progress)
+            log.record("start", step=progress.step, training=asdict(config), **self._batch())
             while progress.step < config.max_steps:
-                if received := self._agreed(self.stop.received):
+                if received := largest(self.accelerator, self.stop.received):
                     raise stopped(received, progress.step, self.kept.save(progress))
                 progress = self._step(progress, log)
                 if progress.step % config.eval_steps == 0 and progress.step < config.max_steps:
                     self._evaluate(progress, log)
                 if progress.step % config.save_steps == 0 or progress.step == config.max_steps:
                     self.kept.save_or_warn(progress, log)
-        with torch.no_grad():
-            for name, parameter in self.job.model.named_parameters():
-                parameter.copy_(self.average.tensors()[name])
+        fill(self.job.model, self.average.tensors())
         if main:
+            self.job.model.to(self.accelerator.device)
             self.job.save_model()
         self.accelerator.wait_for_everyone()
         return progress
 
+    def _batch(self) -> dict[str, int]:
+        """How the samples of a step are shared out."""
+        return {"samples": self.samples, "rows": self.gradient.rows, "processes": self.accelerator.num_processes}
+
     def _step(self, progress: Progress, log: RunLog) -> Progress:
-        """One optimizer step: all parts of the global batch, their gradients added up."""
+        """One optimizer step."""
         config = self.job.config
         began = time.monotonic()
         self.step_module.train()
         rate = config.learning_rate_at(progress.step)
         set_learning_rate(self.optimizers, rate)
-        canvases, levels = self._batches(progress.step)
-        tokens = self._total(sum(int(c.free.sum()) for c in canvases))
+        canvas, level = self._share(progress.step)
+        tokens = max(1, total(self.accelerator, int(canvas.free.sum())))
         with self._own_dropout(progress.step):
-            loss, nelbo = self._fitting(canvases, levels, tokens, log)
-        norm = float(self.accelerator.clip_grad_norm_(self.step_module.parameters(), config.max_grad_norm))
+            loss, nelbo = self.gradient.compute(canvas, level, tokens, log.say)
+        norm = float(whole(clip_grad_norm_(self.step_module.parameters(), config.max_grad_norm)))
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
             for optimizer in self.optimizers:
                 optimizer.step()
             self.average.update(config.ema_decay_at(progress.step))
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.gradient.clear()
         self._count_failures(finite, progress, log)
         done = progress.step + 1
         news = None
@@ -156,6 +180,7 @@ class _Trainer:
             tokens=progress.tokens + tokens,
             skipped=progress.skipped + (not finite),
             seconds=progress.seconds + time.monotonic() - began,
+            rows=self.gradient.rows if config.per_device_train_batch_size == "auto" else 0,
         )
 
     @contextlib.contextmanager
@@ -166,75 +191,34 @@ class _Trainer:
             torch.manual_seed(int(self.levels.fold(_DROPOUT, step, self.accelerator.process_index).keys[0]))
             yield
 
-    @property
-    def _samples(self) -> int:
-        """Of a global batch."""
-        config = self.job.config
-        rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
-        return int(rows * self.accelerator.num_processes)
+    def _share(self, step: int) -> tuple[Canvas, torch.Tensor]:
+        """This process's samples of global batch `step`, and their noise levels."""
+        rows = self.samples // self.accelerator.num_processes
+        first = self.accelerator.process_index * rows
+        canvas = self.job.loader.batch(step * self.samples + first, rows)
+        return canvas, stratified(self.levels.fold(step), first, rows, self.samples)
 
-    def _batches(self, step: int) -> tuple[list[Canvas], list[torch.Tensor]]:
-        """This process's parts of global batch `step`, and their noise levels."""
-        config, accelerator = self.job.config, self.accelerator
-        rows, world = config.per_device_train_batch_size, accelerator.num_processes
-        total = self._samples
-        canvases, levels = [], []
-        for part in range(config.gradient_accumulation_steps):
-            first = (part * world + accelerator.process_index) * rows
-            canvases.append(self.job.loader.batch(step * total + first, rows).to(accelerator.device))
-            levels.append(stratified(self.levels.fold(step), first, rows, total))
-        return canvases, levels
-
-    def _accumulate(self, canvases: list[Canvas], levels: list[torch.Tensor], tokens: int) -> tuple[float, float]:
-        """Backpropagates every part; returns the loss and the NELBO per token of the global batch."""
-        sums = torch.zeros(2, dtype=torch.float64)
-        for number, (canvas, level) in enumerate(zip(canvases, levels, strict=True)):
-            last = number == len(canvases) - 1
-            with self.accelerator.no_sync(self.step_module) if not last else contextlib.nullcontext():
-                report = self.step_module(canvas, level)
-                # DDP averages over processes; the loss is a sum over the global batch's tokens.
-                self.accelerator.backward(report.loss * (self.accelerator.num_processes / tokens))
-            sums += torch.stack((report.loss.detach(), report.nelbo_nats)).double().cpu()
-        sums = self.accelerator.reduce(sums.to(self.accelerator.device), "sum").cpu() / tokens
-        return float(sums[0]), float(sums[1])
-
-    def _fitting(
-        self, canvases: list[Canvas], levels: list[torch.Tensor], tokens: int, log: RunLog
-    ) -> tuple[float, float]:
-        """`_accumulate`, in halves where memory is not enough: the sum of their gradients is the same."""
-        while True:
-            try:
-                return self._accumulate(canvases, levels, tokens)
-            except (MemoryError, RuntimeError) as error:
-                if not wants_memory(error):
-                    raise
-                rows = max(len(canvas.ids) for canvas in canvases)
-                if rows == 1 or self.accelerator.num_processes > 1:  # the others wait for a gradient that will not come
-                    advice = "make the batch, the context or the model smaller"
-                    raise ResourceError(f"there is not enough memory for a batch of {rows}; {advice}") from None
-            for optimizer in self.optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            log.say(f"there is not enough memory for {rows} samples at once: they are split")
-            canvases = [part for canvas in canvases for part in _halves(canvas)]
-            levels = [part for level in levels for part in level.tensor_split(2) if len(part)]
-
-    def _agreed(self, number: int) -> int:
-        """The largest of the numbers that the processes have."""
-        if self.accelerator.num_processes == 1:
-            return number
-        every = self.accelerator.gather(torch.tensor([number], device=self.accelerator.device))
-        return int(every.max())
-
-    def _total(self, count: int) -> int:
-        counted = torch.tensor(count, device=self.accelerator.device)
-        return max(1, int(self.accelerator.reduce(counted, "sum")))
+    def _rows(self, before: Progress, log: RunLog) -> int:
+        """How many samples to take at once: as the recipe says, or as many as fit."""
+        wanted = self.job.config.per_device_train_batch_size
+        if wanted != "auto":
+            return wanted
+        processes = self.accelerator.num_processes
+        share = self.samples // processes
+        # A run that goes on takes no more than before: with other parts its last bits would be others.
+        most = min(share, before.rows) if before.rows else share
+        with self._own_dropout(0):
+            rows = rows_at_once(self.gradient, self.optimizers, self.job.loader, most, self.accelerator)
+        where = f" in each of {processes} processes" if processes > 1 else ""
+        log.say(f"{self.samples} samples a step, {rows} at once{where}")
+        return rows
 
     def _count_failures(self, finite: bool, progress: Progress, log: RunLog) -> None:
         """Skipping is decided from the reduced loss and norm, so all processes skip together."""
         self.failures = 0 if finite else self.failures + 1
         if finite:
             return
-        first, rows = progress.step * self._samples, self._samples
+        first, rows = progress.step * self.samples, self.samples
         log.record("skipped", step=progress.step + 1, samples=[first, first + rows - 1])
         log.say(f"step {progress.step + 1} was skipped: its gradient is not finite")
         if self.failures >= self.job.config.max_skipped_steps:
@@ -243,12 +227,25 @@ class _Trainer:
                 f"{last_good(self.job.output)}"
             )
 
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The job's model holds the averaged weights inside the `with`; of sharded ones only that of the first process."""
+        if self.trained is self.job.model:
+            with self.average.swapped_in():
+                yield
+            return
+        fill(self.job.model, self.average.tensors())
+        if self.accelerator.is_main_process:
+            self.job.model.to(self.accelerator.device)
+        yield
+        self.job.model.to("cpu")
+
     def _evaluate(self, progress: Progress, log: RunLog) -> Likelihood | None:
         """Scores a part of the held-out text with the averaged weights, and saves the model."""
-        if not self.accelerator.is_main_process:
-            return None
         self.job.model.eval()
-        with self.average.swapped_in():
+        with self._averaged():
+            if not self.accelerator.is_main_process:
+                return None
             self.job.save_model()
             if self.job.validation is None:
                 return None
@@ -263,9 +260,3 @@ class _Trainer:
 def _lost_connection(error: RuntimeError) -> bool:
     """Whether torch says that another process is gone; for gloo it has no class of its own for that."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
-
-
-def _halves(canvas: Canvas) -> list[Canvas]:
-    """A batch in two parts, or one if it is a single row; cut where `Tensor.tensor_split` cuts."""
-    parts = torch.arange(len(canvas.ids), device=canvas.ids.device).tensor_split(2)
-    return [canvas.rows(part) for part in parts if len(part)]

@@ -7,9 +7,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from textdiff.training.config import TrainingConfig
+from textdiff.training.muon import ShardedMuon
 
 
-def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
+def make_optimizers(model: nn.Module, config: TrainingConfig, sharded: bool = False) -> list[Optimizer]:
     """AdamW, fused; with `optim: muon` the matrices inside the blocks go to Muon. Embeddings and vectors are not decayed.
 
     Source: Muon with AdamW's update size, arXiv 2502.16982.
@@ -31,15 +32,9 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     )
     if not (muon and matrices):
         return [adamw]
-    return [
-        adamw,
-        torch.optim.Muon(
-            matrices,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-    ]
+    kind = ShardedMuon if sharded else torch.optim.Muon
+    rate, decay = config.learning_rate, config.weight_decay
+    return [adamw, kind(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")]
 
 
 def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:

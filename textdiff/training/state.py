@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -19,6 +20,9 @@ from textdiff.files import atomic_folder, read_json, require_intact, write_json
 from textdiff.files.staging import beside
 from textdiff.training.ema import ExponentialMovingAverage
 from textdiff.training.fingerprint import require_same
+from textdiff.training.sharding import fill, like, whole
+
+_WEIGHTS, _AVERAGE, _OPTIMIZER = "weights.safetensors", "average.safetensors", "optimizer-{}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ class Progress:
         tokens: free tokens seen.
         skipped: steps whose gradient was not finite.
         seconds: spent in training, over all parts of an interrupted run.
+        rows: samples that a process took at once where that number was found by trying, else 0.
     """
 
     step: int = 0
     tokens: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,27 @@ class RunState:
     optimizers: list[Optimizer]
     fingerprint: dict[str, Any]
 
-    def save(self, folder: Path, progress: Progress) -> None:
-        """Writes `folder` whole or not at all."""
-        tensors, layouts = zip(*map(_flatten, self.optimizers), strict=True)
+    def save(self, folder: Path, progress: Progress, writes: bool) -> None:
+        """Writes `folder`, whole or not at all. All processes call it, as weights may be sharded; one `writes`."""
+        files = self._files(writes)
+        try:
+            if writes:
+                self._write(folder, progress, files)
+        finally:
+            collections.deque(files, maxlen=0)  # where a write failed, the others still wait for what is left
+
+    def _files(self, keep: bool) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """The files with their tensors, whole, one file at a time in memory; only to be gathered with others if not `keep`."""
+        yield _WEIGHTS, _own(dict(self.model.named_parameters()), keep)
+        yield _AVERAGE, _own(self.average.tensors(), keep)
+        for number, optimizer in enumerate(self.optimizers):
+            yield _OPTIMIZER.format(number), _own(_flatten(optimizer), keep)
+
+    def _write(self, folder: Path, progress: Progress, files: Iterator[tuple[str, dict[str, Tensor]]]) -> None:
         with atomic_folder(folder) as staging:
-            save_file(_own(dict(self.model.named_parameters())), staging / "weights.safetensors")
-            save_file(_own(self.average.tensors()), staging / "average.safetensors")
-            for number, part in enumerate(tensors):
-                save_file(_own(part), staging / f"optimizer-{number}.safetensors")
+            for file, tensors in files:
+                save_file(tensors, staging / file)
+            layouts = [_layout(optimizer) for optimizer in self.optimizers]
             state = {"progress": asdict(progress), "optimizers": layouts, "fingerprint": self.fingerprint}
             write_json(staging / "state.json", state)
 
@@ -68,11 +87,16 @@ class RunState:
         require_intact(folder)
         state = read_json(folder / "state.json")
         require_same(state["fingerprint"], self.fingerprint, str(folder))
-        _restore(self.model, load_file(folder / "weights.safetensors"), folder)
-        self.average.load(load_file(folder / "average.safetensors"))
+        _restore(self.model, load_file(folder / _WEIGHTS), folder)
+        self.average.load(load_file(folder / _AVERAGE))
         for number, (optimizer, layout) in enumerate(zip(self.optimizers, state["optimizers"], strict=True)):
-            _unflatten(optimizer, load_file(folder / f"optimizer-{number}.safetensors"), layout)
-        return Progress(**state["progress"])
+            _unflatten(optimizer, load_file(folder / _OPTIMIZER.format(number)), layout)
+        return saved_progress(folder)
+
+
+def saved_progress(folder: Path) -> Progress:
+    """How far a run had come when this state was saved."""
+    return Progress(**read_json(folder / "state.json")["progress"])
 
 
 def state_folders(output: Path) -> list[Path]:
@@ -100,40 +124,49 @@ def step_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous copies on the CPU, no two of which share memory, as safetensors wants them."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+def _own(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU, no two of which share memory, as safetensors wants them; none to `keep` if false."""
+    own = {}
+    for name, tensor in tensors.items():
+        gathered = whole(tensor.detach())
+        if keep:
+            own[name] = gathered.cpu().contiguous().clone()
+    return own
 
 
-def _flatten(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state as tensors named "parameter.key", and the rest as plain data."""
-    state = optimizer.state_dict()
-    tensors = {
+def _flatten(optimizer: Optimizer) -> dict[str, Tensor]:
+    """An optimizer's state as tensors named "parameter.key"."""
+    return {
         f"{number}.{key}": value
-        for number, entries in state["state"].items()
+        for number, entries in optimizer.state_dict()["state"].items()
         for key, value in entries.items()
         if isinstance(value, Tensor)
     }
-    groups = [{k: v for k, v in group.items() if k != "lr"} for group in state["param_groups"]]
-    return tensors, {"param_groups": json.loads(json.dumps(groups))}
+
+
+def _layout(optimizer: Optimizer) -> dict[str, Any]:
+    """The rest of an optimizer's state as plain data."""
+    groups = [{k: v for k, v in group.items() if k != "lr"} for group in optimizer.state_dict()["param_groups"]]
+    return {"param_groups": json.loads(json.dumps(groups))}
 
 
 def _unflatten(optimizer: Optimizer, tensors: dict[str, Tensor], layout: dict[str, Any]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
         number, key = name.split(".", 1)
-        state.setdefault(int(number), {})[key] = tensor
+        parameter = parameters[int(number)]
+        placed = like(tensor, parameter) if tensor.shape == parameter.shape else tensor  # else a count of steps
+        state.setdefault(int(number), {})[key] = placed
     current = optimizer.state_dict()["param_groups"]
     if [len(g["params"]) for g in current] != [len(g["params"]) for g in layout["param_groups"]]:
         raise CheckpointError("the saved optimizer has other parameter groups than this run")
     optimizer.load_state_dict({"state": state, "param_groups": current})
 
 
-@torch.no_grad()
 def _restore(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
     own = dict(model.named_parameters())
     if own.keys() != tensors.keys():
         names = ", ".join(sorted(own.keys() ^ tensors.keys())[:5])
         raise CheckpointError(f"the weights in {folder} do not fit this model; they differ in {names}")
-    for name, parameter in own.items():
-        parameter.copy_(tensors[name])
+    fill(model, tensors)

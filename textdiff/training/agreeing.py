@@ -1,0 +1,24 @@
+"""What the processes of a run must know of each other: numbers, added up or compared."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+
+
+def total(accelerator: Accelerator, number: int) -> int:
+    """The sum of the numbers that the processes have."""
+    counted = torch.tensor(number, device=accelerator.device)
+    return int(accelerator.reduce(counted, "sum"))
+
+
+def largest(accelerator: Accelerator, number: int) -> int:
+    """The largest of the numbers that the processes have."""
+    if accelerator.num_processes == 1:
+        return number
+    return int(accelerator.gather(torch.tensor([number], device=accelerator.device)).max())
+
+
+def any_of(accelerator: Accelerator, here: bool) -> bool:
+    """Whether something holds in one of the processes at least."""
+    return bool(largest(accelerator, int(here)))
