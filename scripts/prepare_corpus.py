@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes the corpus of the packaged model: public-domain novels, laid out as people lay out their documents.
+"""Makes the corpus of the packaged model: public-domain novels and speeches, laid out as people lay out their documents.
 
     TEXTDIFF_DATA=FOLDER python scripts/prepare_corpus.py runs/corpus
 
@@ -28,8 +28,8 @@ def unpacked(path: Path) -> str:
     return lzma.decompress(path.read_bytes()).decode()
 
 
-def novels(path: Path) -> Iterator[list[str]]:
-    """The paragraphs of each novel; novels are parted by blank lines."""
+def books(path: Path) -> Iterator[list[str]]:
+    """The paragraphs of each novel or speech; they are parted by blank lines."""
     for book in re.split(r"\n\s*\n", unpacked(path)):
         yield [line.strip() for line in book.splitlines() if line.strip()]
 
@@ -67,9 +67,9 @@ def layout(paragraphs: list[str], chance: random.Random) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def write(path: Path, books: Iterator[list[str]], seed: int) -> None:
+def write(path: Path, works: Iterator[list[str]], seed: int) -> None:
     chance = random.Random(seed)
-    rows = [document for book in books for document in documents(book, chance)]
+    rows = [document for work in works for document in documents(work, chance)]
     chance.shuffle(rows)
     path.write_text("".join(json.dumps({"text": row}, ensure_ascii=False) + "\n" for row in rows), encoding="utf8")
     print(f"{path}: {len(rows):,} documents, {sum(map(len, rows)):,} characters")
@@ -79,11 +79,12 @@ def main() -> None:
     source, target = Path(os.environ["TEXTDIFF_DATA"]), Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
     training = [
-        *novels(source / "novels-pd" / "novels.train.txt.xz"),
+        *books(source / "novels-pd" / "novels.train.txt.xz"),
         *gutenberg(source / "nltk-open" / "gutenberg15.txt.xz"),
+        *books(source / "nltk-open" / "us_presidential_speeches.txt.xz"),
     ]
     write(target / "train.jsonl", iter(training), seed=1)
-    write(target / "valid.jsonl", novels(source / "novels-pd" / "novels.valid.txt.xz"), seed=2)
+    write(target / "valid.jsonl", books(source / "novels-pd" / "novels.valid.txt.xz"), seed=2)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,3 +43,17 @@ def development_data() -> Callable[[str], Path]:
         return path
 
     return folder
+
+
+@pytest.fixture
+def touched(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was tried of the network, which is gone."""
+    tried: list[object] = []
+
+    def refuse(*words: object, **options: object) -> None:
+        tried.append(words)
+        raise OSError("the network is gone")
+
+    for owner, name in ((socket, "getaddrinfo"), (socket.socket, "connect"), (socket.socket, "connect_ex")):
+        monkeypatch.setattr(owner, name, refuse)
+    return tried

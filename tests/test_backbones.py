@@ -204,6 +204,16 @@ def test_inference_does_not_spoil_training() -> None:
     network.scores(**inputs).sum().backward()
 
 
+@torch.no_grad()
+def test_weights_in_bfloat16_give_nearly_the_same() -> None:
+    """The whole network runs in them, with no autocast."""
+    network, inputs = shaken(DiTConfig(32, 2, 2)).eval(), batch()
+    whole = network.scores(**inputs)
+    half = network.to(torch.bfloat16).scores(**inputs)
+    assert half.dtype == torch.bfloat16
+    assert float((half - whole).abs().amax() / whole.abs().amax()) < 0.05
+
+
 def test_configuration_round_trip() -> None:
     for config in VARIANTS:
         assert build(type(config), {k: v for k, v in to_config(config).items() if k != "name"}) == config

@@ -192,7 +192,7 @@ def test_an_intact_folder_is_verified(model: Path) -> None:
     assert (ended.code, ended.text, ended.err) == (0, f"ok: {model}\n", "")
 
 
-def test_damage_is_found_and_named(tmp_path: Path) -> None:
+def test_c7_damage_is_found_and_named(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "model")
     weights = folder / "model.safetensors"
     data = bytearray(weights.read_bytes())
@@ -208,7 +208,7 @@ def test_damage_is_found_and_named(tmp_path: Path) -> None:
     assert run("infill", "-", "-m", folder, stdin=b"[MASK]").code == 5
 
 
-def test_weights_that_are_not_finite_are_found(tmp_path: Path) -> None:
+def test_c8_weights_that_are_not_finite_are_found(tmp_path: Path) -> None:
     checkpoint = tiny_checkpoint()
     with torch.no_grad():
         next(checkpoint.model.parameters()).view(-1)[0] = math.nan

@@ -190,7 +190,7 @@ def test_nothing_better_is_said_and_the_text_comes_out(letter: Path, model: Path
 
 
 def test_a_file_that_changed_meanwhile_is_left_alone(letter: Path, model: Path) -> None:
-    def meddle(name: str) -> textdiff.Infiller:
+    def meddle(name: str, device: str | None) -> textdiff.Infiller:
         letter.write_bytes(b"something newer")
         return textdiff.load(name)
 

@@ -80,7 +80,7 @@ def test_training_leaves_a_model_and_says_where(recipe: Path) -> None:
     assert run("train", recipe, "--output", output, "--resume", recipe.parent).code == 3
 
 
-def test_an_interrupted_run_says_how_it_goes_on(recipe: Path) -> None:
+def test_c4_an_interrupted_run_says_how_it_goes_on(recipe: Path) -> None:
     output = recipe.parent / "run"
     step = RunLog.step
     for stop in (1, 3):
@@ -197,6 +197,16 @@ def test_c9_the_batch_may_be_shared_out_anew_and_the_rate_may_change(recipe: Pat
     records = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     starts = [(r["step"], r["training"]["learning_rate"]) for r in records if r["event"] == "start"]
     assert starts == [(0, 0.001), (2, 0.5)]
+
+
+def test_c9_what_fits_at_once_may_change_and_the_global_batch_may_not(recipe: Path) -> None:
+    output = recipe.parent / "run"
+    auto = ["training.per_device_train_batch_size=auto", "training.global_batch_size=4"]
+    assert run("train", recipe, "--output", output, "--set", "training.max_steps=2").code == 0
+    ended = run("train", recipe, "--output", output, "--set", *auto, "training.gradient_checkpointing=true")
+    assert (ended.code, "4 samples a step, 4 at once" in ended.err) == (0, True)
+    larger = run("train", recipe, "--output", output, "--set", auto[0], "training.global_batch_size=8")
+    assert (larger.code, "samples_per_step was 4 and is 8" in larger.err) == (3, True)
 
 
 def test_c6_a_recipe_of_the_users_own_is_not_written_over(recipe: Path) -> None:
@@ -327,6 +337,9 @@ def test_finetuning_takes_as_many_steps_as_the_text_asks_for(tmp_path: Path) -> 
     assert found[500].max_steps == 4 * tokens // (16 * CONTEXT)
     assert 100 < found[500].max_steps < 2000
     assert found[500].warmup_steps == found[500].max_steps // 20
+    auto = ["training.per_device_train_batch_size=auto", "training.global_batch_size=32"]
+    large = finetuning_recipe(start, "tiny", [str(tmp_path / "500.txt")], auto).training
+    assert large.max_steps == 4 * tokens // (32 * CONTEXT)
     few = finetuning_recipe(
         start, "tiny", [str(tmp_path / "1.txt")], ["training.max_steps=40", "training.eval_steps=9"]
     )

@@ -17,7 +17,7 @@ from textdiff.cli.command import spread
 from textdiff.cli.loading import load_infiller
 from textdiff.infiller import Infiller
 
-COMMANDS = ["infill", "generate", "train", "finetune", "evaluate", "list", "info", "verify"]
+COMMANDS = ["infill", "generate", "train", "finetune", "evaluate", "curves", "list", "info", "verify", "doctor"]
 PATHS = [[name] for name in COMMANDS] + [["tokenizer"], ["tokenizer", "train"], ["tokenizer", "check"]]
 PATHS += [["data"], ["data", "check"], ["data", "prepare"]]
 
@@ -101,6 +101,11 @@ OTHER = [
     ("infill letter.md -m nowhere", 5, "'nowhere' is no model"),
     ("infill letter.md -m .", 5, ". holds no tokenizer"),
     ("generate -m ./nowhere", 5, "is no model"),
+    ("generate --device tpu9", 2, "device must be cpu, cuda or cuda:N, got 'tpu9'"),
+    ("infill letter.md --device cuda:999", 6, "there is no device cuda:999"),
+    ("score letter.md --device cuda:999", 6, "there is no device cuda:999"),
+    ("revise letter.md --device cuda:999", 6, "there is no device cuda:999"),
+    ("evaluate --data letter.md --device cuda:999", 6, "there is no device cuda:999"),
     ("evaluate --data missing.txt -m MODEL", 4, "missing.txt is missing"),
     ("evaluate --data letter.md -m nowhere", 5, "is no model"),
     ("train missing.yaml --output run", 3, "missing.yaml cannot be read"),
@@ -194,7 +199,7 @@ def test_closed_streams_are_said(
 
 
 def test_success_says_nothing(letter: Path, model: Path, recwarn: pytest.WarningsRecorder) -> None:
-    def load(name: str) -> Infiller:
+    def load(name: str, device: str | None) -> Infiller:
         warnings.warn("third parties warn", UserWarning, stacklevel=2)
         return load_infiller(name)
 

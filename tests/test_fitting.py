@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from textdiff.errors import ConfigError, ResourceError
 from textdiff.model import DiffusionModel
 from textdiff.training import TrainingConfig, state_folders, train
 from textdiff.training.fitting import rows_that_fit
-from textdiff.training.memory import Gauge, HostGauge, gauge_for
+from textdiff.training.memory import Gauge, HostGauge, gauge_for, left_in_container
 
 AUTO: dict[str, Any] = {**EXACT, "per_device_train_batch_size": "auto", "global_batch_size": 12}
 MIB = 1 << 20
@@ -141,6 +142,19 @@ def test_two_processes_take_what_fits_in_both(tmp_path: Path) -> None:
     assert seen == [1, 1, 2, 4, *[2, 2, 2] * 6]
 
 
+def test_a_run_whose_batch_was_split_goes_on_with_the_parts(tmp_path: Path) -> None:
+    """A number was given, and did not fit: it would not fit now either, and other parts would round otherwise."""
+    plan = {"lr_scheduler_type": "constant", "per_device_train_batch_size": 8}
+    whole, rest = (make(tmp_path / name, Plan(plan)) for name in ("a", "b"))
+    first = make(tmp_path / "b", Plan({**plan, "max_steps": 3}))
+    for small in (whole, first):
+        small.model.backbone.register_forward_pre_hook(limit(4, []))
+    train(whole)
+    assert train(first).rows == 4
+    assert train(rest, state_folders(tmp_path / "b")[-1]).rows == 4
+    assert_same(weights(whole), weights(rest))
+
+
 def test_a_run_that_goes_on_takes_no_more_than_before(tmp_path: Path) -> None:
     """Other parts of a batch would round otherwise: the last bits of the weights would be others."""
     plan = {**AUTO, "lr_scheduler_type": "constant"}
@@ -159,6 +173,27 @@ def test_a_forward_pass_on_a_cpu_has_an_end(tmp_path: Path) -> None:
     made = make(tmp_path, Plan({**AUTO, "global_batch_size": 4096, "max_steps": 1}))
     assert made.loader.batch(0, 1).shape[1] == 16
     assert train(made).rows == 2048 * torch.get_num_threads() // 16
+
+
+def test_the_nearest_wall_of_a_container_counts(tmp_path: Path) -> None:
+    """Every group above a process can limit it: its own may say nothing, or more than the one around it."""
+    root, own = tmp_path / "cgroup", tmp_path / "own"
+    inner = root / "pod" / "box"
+    inner.mkdir(parents=True)
+    own.write_text("0::/pod/box\n")
+    assert left_in_container(root, own) == sys.maxsize
+
+    def limit_of(folder: Path, most: str, taken: int, cache: int) -> None:
+        (folder / "memory.max").write_text(f"{most}\n")
+        (folder / "memory.current").write_text(f"{taken}\n")
+        (folder / "memory.stat").write_text(f"anon 1\ninactive_file {cache}\n")
+
+    limit_of(inner, "max", 100, 0)
+    limit_of(root / "pod", "1000", 700, 200)
+    assert left_in_container(root, own) == 500
+    limit_of(inner, "400", 100, 0)
+    assert left_in_container(root, own) == 300
+    assert left_in_container(root, tmp_path / "nowhere") == sys.maxsize
 
 
 @pytest.mark.parametrize(

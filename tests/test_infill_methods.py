@@ -155,6 +155,14 @@ def test_the_bound_lies_in_the_gaps_only_and_the_order_of_rows_is_kept() -> None
         assert torch.allclose(alone[0], nats[0])
 
 
+def test_levels_far_down_a_text_are_still_distinct() -> None:
+    """In single precision, levels of the millionth window fall on a few values, and the estimate is no longer one."""
+    levels = spread_levels(4_000_000, 64, 8, seed=1)
+    assert levels.dtype == torch.float64
+    gaps = levels.flatten().sort().values.diff()
+    assert float(gaps.min()) > 1e-4
+
+
 def test_a_row_has_its_own_noise_wherever_it_stands(infiller: Infiller) -> None:
     """Rows are sorted by length on the way: the first case is not the shortest."""
     rows, process = rows_of(infiller, [CASES[1], CASES[2], CASES[0]]), infiller.model.process

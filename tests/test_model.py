@@ -181,7 +181,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (lambda c: c.update(format_version=2), "this textdiff reads up to 1; install a newer textdiff"),
     ],
 )
-def test_a_damaged_configuration_is_an_error(
+def test_c8_a_damaged_configuration_is_an_error(
     folder: Path, change: Callable[[dict[str, Any]], object], reason: str
 ) -> None:
     rewrite(folder, change)
@@ -226,7 +226,7 @@ def as_pickle(folder: Path) -> None:
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be loaded"),
     ],
 )
-def test_damaged_weights_are_an_error(folder: Path, damage: Callable[[Path], None], reason: str) -> None:
+def test_c8_damaged_weights_are_an_error(folder: Path, damage: Callable[[Path], None], reason: str) -> None:
     damage(folder)
     with pytest.raises(CheckpointError, match=reason) as caught:
         DiffusionModel.from_pretrained(folder)

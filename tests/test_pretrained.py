@@ -268,7 +268,7 @@ BIAS = "cls.predictions.bias"
         (as_pickle, "cannot be loaded: .*model.safetensors"),
     ],
 )
-def test_damage_is_an_error(damage: Callable[[Path], None], reason: str, tmp_path: Path) -> None:
+def test_c8_damage_is_an_error(damage: Callable[[Path], None], reason: str, tmp_path: Path) -> None:
     saved(random_network("bert"), tmp_path)
     damage(tmp_path)
     with pytest.raises(CheckpointError, match=reason) as caught:

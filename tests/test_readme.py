@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from textdiff.cli import main
+from textdiff.curves import can_draw
 from textdiff.text.document import Document, Gap
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,7 @@ FAST_SHAKESPEARE = [
 # What a command is given besides, so that its test takes seconds.
 FASTER = {
     "textdiff finetune --data my/*.txt --output runs/mine": TINY,
+    "textdiff finetune --data prepared --output runs/prepared": TINY,
     "textdiff train recipes/shakespeare.yaml --output runs/shakespeare": FAST_SHAKESPEARE,
     "textdiff train recipes/shakespeare.yaml --output runs/uniform --set process.name=uniform": FAST_SHAKESPEARE,
     "textdiff evaluate -m runs/mine --data held-out.txt": ["--max-windows", "2"],
@@ -84,8 +86,12 @@ def test_command(
     monkeypatch.chdir(desk)
     if "rxn-albert-mlm" in command and not (own := desk / "models" / "rxn-albert-mlm").exists():
         shutil.copytree(development_data("rxn-albert-mlm"), own)
-    if "runs/mine" in command and not (desk / "runs" / "mine").exists():
-        run("textdiff finetune --data my/*.txt --output runs/mine")
+    if command.startswith("textdiff curves") and not can_draw():
+        pytest.skip("matplotlib is not installed")
+    for place in ("runs/mine", "runs/shakespeare", "runs/uniform", "prepared"):
+        named = any(word == place or word.startswith(f"{place}/") for word in command.split())
+        if named and f"--output {place}" not in command and not (desk / place).exists():
+            run(next(maker for maker in COMMANDS if f"--output {place}" in maker))
     letter = (desk / "letter.md").read_bytes()
     assert run(command) == 0, capfd.readouterr().err
     (desk / "letter.md").write_bytes(letter)

@@ -31,8 +31,12 @@ QUICK = [
 
 
 def small(path: Path) -> list[str]:
-    vocabulary = 300 if "vocab_size: 8192" in path.read_text() else 100
-    return [*QUICK, f"tokenizer.vocab_size={vocabulary}"]
+    text = path.read_text()
+    vocabulary = 100 if "kind: characters" in text else 300
+    wide = "hidden_size: 768" in text
+    less = ["backbone.hidden_size=96", "backbone.num_hidden_layers=3"] if wide else []
+    share = ["training.global_batch_size=4"] if "global_batch_size" in text else []
+    return [*QUICK, *less, *share, f"tokenizer.vocab_size={vocabulary}"]
 
 
 @pytest.fixture
@@ -75,6 +79,16 @@ def test_uniform_noise_needs_one_override() -> None:
     [
         ("training.max_step=5", r"training\.max_step: unknown key\. Did you mean 'max_steps'\?"),
         ("training.max_steps=many", r"training\.max_steps: .* got 'many'"),
+        (
+            "training.per_device_train_batch_size=many",
+            r"training\.per_device_train_batch_size: .* or .*'auto', got 'many'",
+        ),
+        ("training.per_device_train_batch_size=true", r"per_device_train_batch_size: expected a number, got True"),
+        (
+            "training.per_device_train_batch_size=auto",
+            r"training: per_device_train_batch_size: auto needs global_batch_size",
+        ),
+        ("training.global_batch_size=0", r"training: global_batch_size must be at least 1, got 0"),
         ("process.name=absorbin", r"no ForwardProcess is named 'absorbin'\. Did you mean 'absorbing'\?"),
         ("training.learning_rate=-1", r"training: learning_rate must be above 0, got -1"),
         ("context_length=1", "context_length must be at least 2, got 1"),

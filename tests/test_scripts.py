@@ -32,7 +32,7 @@ def script(name: str, *arguments: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_the_corpus_keeps_every_paragraph_of_the_novels(tmp_path: Path) -> None:
+def test_the_corpus_keeps_every_paragraph_of_the_works(tmp_path: Path) -> None:
     novel = [f"Chapter {i}. " + "It rained on the hill all day. " * (i % 5 + 1) for i in range(60)]
     (tmp_path / "novels-pd").mkdir()
     (tmp_path / "nltk-open").mkdir()
@@ -43,10 +43,12 @@ def test_the_corpus_keeps_every_paragraph_of_the_novels(tmp_path: Path) -> None:
         "[Poems by William Blake 1789]\nTiger\n[Emma by Jane Austen 1816]\nEmma Woodhouse.\nThis eBook is free.\n"
     )
     (tmp_path / "nltk-open" / "gutenberg15.txt.xz").write_bytes(lzma.compress(gutenberg.encode()))
+    speeches = "Fellow citizens:\nWe meet.\n\nMr. Speaker: \nAgain.\n"
+    (tmp_path / "nltk-open" / "us_presidential_speeches.txt.xz").write_bytes(lzma.compress(speeches.encode()))
     script("prepare_corpus.py", tmp_path / "out", TEXTDIFF_DATA=str(tmp_path))
     rows = [json.loads(line)["text"] for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines()]
     words = sorted(" ".join(rows).split())
-    assert words == sorted(" ".join([*novel, "Another book.", "Emma Woodhouse."]).split())
+    assert words == sorted(" ".join([*novel, "Another book.", "Emma Woodhouse.", speeches]).split())
     layouts = {("\n\n" in row, max(map(len, row.splitlines())) <= 100) for row in rows if len(row) > 400}
     assert {(True, True), (True, False)} <= layouts
 

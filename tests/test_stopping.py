@@ -63,7 +63,7 @@ def newest(output: Path) -> Path | None:
 @pytest.mark.parametrize(
     ("number", "error"), [(signal.SIGTERM, PreemptedError), (signal.SIGINT, KeyboardInterrupt)], ids=["c3", "c4"]
 )
-def test_a_run_that_is_asked_to_stop_saves_first(
+def test_c3_c4_a_run_that_is_asked_to_stop_saves_first(
     tmp_path: Path, uninterrupted: dict[str, Tensor], number: int, error: type[BaseException]
 ) -> None:
     handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
@@ -218,8 +218,14 @@ class Forgetful:
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
-    ids=lambda error: type(error).__name__,
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
+    ],
+    ids=["MemoryError", "OutOfMemoryError", "cpu", "cuda", "cublas"],
 )
 def test_t3_a_batch_that_is_too_large_is_split(tmp_path: Path, error: Exception) -> None:
     config = replace(SMALL, optim="adamw", adam_epsilon=1e-2)
@@ -230,6 +236,22 @@ def test_t3_a_batch_that_is_too_large_is_split(tmp_path: Path, error: Exception)
     assert {8, 4, 2} <= set(objective.seen)
     for (name, a), b in zip(weights(whole).items(), weights(split).values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_t3_an_attempt_that_failed_leaves_no_trace_in_what_is_random(tmp_path: Path) -> None:
+    """Its forward pass drew dropout masks before memory ran out."""
+    split, small = job(tmp_path / "a", SMALL, 0.3), job(tmp_path / "b", replace(SMALL, max_steps=1), 0.3)
+    small = replace(small, config=replace(small.config, per_device_train_batch_size=4, gradient_accumulation_steps=2))
+    split = replace(split, config=replace(split.config, max_steps=1))
+
+    def late(_: object, inputs: tuple[Tensor, ...], __: object) -> None:
+        if len(inputs[0]) > 4:
+            raise torch.OutOfMemoryError("CUDA")
+
+    split.model.backbone.register_forward_hook(late)
+    train(split)
+    train(small)
+    assert_same(weights(split), weights(small))
 
 
 def test_t3_a_single_sample_that_is_too_large_ends_the_run(tmp_path: Path) -> None:

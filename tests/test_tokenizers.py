@@ -105,6 +105,7 @@ def test_a_saved_folder_loads_the_same(trained: dict[str, Tokenizer], kind: str,
         tokenizer.roles,
     )
     assert again.unknown_id == tokenizer.unknown_id
+    assert again.backend.to_str() == tokenizer.backend.to_str(), "prepared corpora know their tokenizer by this"
     assert again.encode_many(STORY[:4]) == tokenizer.encode_many(STORY[:4])
 
 

@@ -110,6 +110,37 @@ def test_c5_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         train(made)
 
 
+def test_c5_a_log_that_cannot_be_written_need_not_end_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = job(tmp_path, replace(SMALL, save_failure="warn"))
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    assert train(made).step == 6
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("log.jsonl cannot be written: no space left on device; training goes on") == 1
+
+
+@pytest.mark.parametrize("choice", ["stop", "warn"])
+def test_c5_a_model_that_cannot_be_written_in_between(
+    tmp_path: Path, choice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model of an evaluation is worth no more than a state: the same option says what follows."""
+    calls = itertools.count(1)
+
+    def save() -> None:
+        if next(calls) == 1:
+            raise ResourceError("the model cannot be written: no space left on device")
+
+    config = replace(SMALL, save_failure=choice, eval_steps=2)  # type: ignore[arg-type]
+    made = replace(job(tmp_path, config), save_model=save)
+    if choice == "stop":
+        with pytest.raises(ResourceError, match="the model cannot be written"):
+            train(made)
+    else:
+        assert train(made).step == 6
+        assert "training goes on" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("choice", ["stop", "warn"])
 def test_c5_a_full_disk_costs_no_older_state(tmp_path: Path, choice: str, capsys: pytest.CaptureFixture[str]) -> None:
     config = replace(SMALL, save_failure=choice, save_steps=2)  # type: ignore[arg-type]
@@ -222,6 +253,20 @@ def test_t1_a_step_that_is_not_finite_is_skipped(tmp_path: Path) -> None:
     assert all(torch.isfinite(p).all() for p in made.model.parameters())
     events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert events.count("skipped") == 2
+
+
+def test_a_number_that_is_not_finite_is_null_in_the_log(tmp_path: Path) -> None:
+    """JSON knows no other word for it, and a reader of another language would stop there."""
+    train(poisoned(tmp_path, {2}, limit=2))
+    found = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert any(event["loss"] is None for event in found if event["event"] == "step")
+
+
+def test_processes_that_found_different_states_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On disks of their own they would train on from different steps, and wait for each other for ever."""
+    monkeypatch.setattr("textdiff.training.loop.largest", lambda _, number: number + 3)
+    with pytest.raises(ConfigError, match=r"from step 0 and another from step 3: .* on a disk that all of them see"):
+        train(job(tmp_path))
 
 
 def test_t1_too_many_in_a_row_end_the_run_and_name_the_last_good_state(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ class VerificationError(TextdiffError):
 
 def wants_memory(error: BaseException) -> bool:
     """Whether this error, of Python or of torch, says that memory ran out."""
-    in_words = "can't allocate memory" in str(error)
+    words = str(error)
+    in_words = any(sign in words for sign in ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED"))
     return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or in_words
 
 

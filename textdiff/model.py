@@ -35,6 +35,7 @@ class DiffusionConfig(PreTrainedConfig):
         process: the configuration of a `ForwardProcess`.
         backbone: the configuration of a `BackboneConfig`.
         context_length: L, the longest sequence that the model has seen.
+        separate_documents: whether the model has seen documents alone, and not beside others of the same sample.
         prediction: what the raw output means: `leave_one_out` is p(x_0 at i | x_t without i), `posterior` is
             p(x_0 at i | x_t). For absorbing noise they are the same.
         format_version: of this layout.
@@ -46,6 +47,7 @@ class DiffusionConfig(PreTrainedConfig):
     process: dict[str, Any] | None = None
     backbone: dict[str, Any] | None = None
     context_length: int = 256
+    separate_documents: bool = False
     prediction: Literal["leave_one_out", "posterior"] = "leave_one_out"
     format_version: int = FORMAT_VERSION
     tie_word_embeddings: bool = False
@@ -150,7 +152,7 @@ class DiffusionModel(PreTrainedModel):
         inputs, given = x_t, canvas.frozen
         if canvas.hidden is not None:
             inputs, given = x_t.masked_fill(canvas.hidden, self._hiding_id()), given & ~canvas.hidden
-        hidden = self.backbone(inputs, t, given, canvas.valid, where)
+        hidden = self.backbone(inputs, t, given, canvas.valid, where, canvas.documents)
         weight, bias = self.backbone.output_layer()
         forbidden = (~self.vocabulary.writable()).nonzero()[:, 0].to(hidden.device)
         convert = None
@@ -227,6 +229,8 @@ def _check_settings(config: DiffusionConfig) -> None:
             f"this model has format {config.format_version}, this textdiff reads up to {FORMAT_VERSION}; "
             "install a newer textdiff"
         )
+    if type(config.separate_documents) is not bool:
+        raise CheckpointError(f"separate_documents must be true or false, got {config.separate_documents!r}")
     if config.prediction not in ("leave_one_out", "posterior"):
         raise CheckpointError(f"prediction must be 'leave_one_out' or 'posterior', got {config.prediction!r}")
 

@@ -7,6 +7,7 @@ gives a member of it a name. `build` makes a component (or any plain dataclass) 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -183,7 +184,10 @@ def _plain(hint: Any, value: Any, path: str) -> Any:
     if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
         raise ConfigError(f"{_at(path)}expected a number, got {value!r}")
     try:
-        return pydantic.TypeAdapter(hint).validate_python(value)
+        found = pydantic.TypeAdapter(hint).validate_python(value)
     except pydantic.ValidationError as error:
         reason = " or ".join(part["msg"] for part in error.errors()) if union else error.errors()[0]["msg"]
         raise ConfigError(f"{_at(path)}{reason[0].lower()}{reason[1:]}, got {value!r}") from None
+    if isinstance(found, float) and not math.isfinite(found):
+        raise ConfigError(f"{_at(path)}expected a finite number, got {found}")
+    return found

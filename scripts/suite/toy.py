@@ -14,6 +14,7 @@ def make_texts(folder: Path) -> Path:
     parts = {
         "novels-pd/novels.train.txt.xz": text[:12_000],
         "novels-pd/novels.valid.txt.xz": text[12_000:14_000],
+        "nltk-open/us_presidential_speeches.txt.xz": text[18_000:19_000],
         "nltk-open/gutenberg15.txt.xz": f"[Emma by Jane Austen 1816]\n{text[14_000:18_000]}",
     }
     for name, part in parts.items():

@@ -60,6 +60,14 @@ class Backbone(nn.Module, ABC):
         """The layers that the network is a stack of; where weights are sharded, each is gathered by itself."""
         return []
 
+    def compile_layers(self) -> None:
+        """From now on the layers whose inputs have one shape run compiled in training.
+
+        Raises:
+            ConfigError: this network cannot.
+        """
+        raise ConfigError("torch_compile: this network has no layers that could be compiled by themselves")
+
     def enable_gradient_checkpointing(self) -> None:
         """From now on keeps only what enters each layer in training, and computes the rest again in the backward pass.
 

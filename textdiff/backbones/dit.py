@@ -110,6 +110,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.rate = config.dropout
         self.gradient_checkpointing = False
+        self.compiled: Callable[..., Tensor] | None = None
 
     def forward(
         self,
@@ -120,10 +121,11 @@ class Block(nn.Module):
         where: Tensor | None = None,
     ) -> Tensor:
         """x [B, L, D] -> [B, L, D], or with `where` [N, D]: all that follows the mixing runs on those rows only."""
+        run = self._forward if self.compiled is None or not self.training else self.compiled
         if not (self.gradient_checkpointing and self.training):
-            return self._forward(x, time, table, attendable, where)
+            return run(x, time, table, attendable, where)
         # Here and not around the module, so that a sharded block gathers its weights outside of what runs twice.
-        out: Tensor = checkpoint(self._forward, x, time, table, attendable, where, use_reentrant=False)
+        out: Tensor = checkpoint(run, x, time, table, attendable, where, use_reentrant=False)
         return out
 
     def _forward(
@@ -180,6 +182,10 @@ class DiT(Backbone):
 
     def repeated(self) -> list[nn.Module]:
         return list(self.blocks)
+
+    def compile_layers(self) -> None:
+        for block in list(self.blocks)[:-1]:  # the last one works on another number of rows in each step
+            block.compiled = torch.compile(block._forward)  # type: ignore[assignment, arg-type]
 
     def enable_gradient_checkpointing(self) -> None:
         for block in self.blocks:

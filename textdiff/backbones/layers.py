@@ -16,10 +16,12 @@ class _ScaledRMS(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, eps: float) -> Any:
-        inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        normal = x * inverse
-        ctx.save_for_backward(normal, inverse, gain)
-        return normal * gain
+        with torch.autocast(x.device.type, enabled=False):  # on GPUs it makes norms, and so all that follows, float32
+            length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+            inverse = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+            normal = x * inverse
+            ctx.save_for_backward(normal, inverse, gain)
+            return normal * gain
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -100,9 +102,14 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        both = ctx.saved_tensors[0]
+        (both,) = ctx.saved_tensors
+        value, gate = both.chunk(2, dim=-1)
+        if torch.compiler.is_compiling():  # which writes into no part of a tensor
+            to_value = grads[0] * functional.silu(gate)
+            to_gate = torch.ops.aten.silu_backward(grads[0] * value, gate)
+            return torch.cat((to_value, to_gate), dim=-1)
         inward = torch.empty_like(both)
-        (value, gate), (to_value, to_gate) = both.chunk(2, dim=-1), inward.chunk(2, dim=-1)
+        to_value, to_gate = inward.chunk(2, dim=-1)
         torch.mul(grads[0], functional.silu(gate), out=to_value)
         torch.ops.aten.silu_backward.grad_input(grads[0] * value, gate, grad_input=to_gate)
         return inward

@@ -141,6 +141,13 @@ class PretrainedBackbone(Backbone):
     def repeated(self) -> list[nn.Module]:
         return [module for module in self.network.modules() if isinstance(module, GradientCheckpointingLayer)]
 
+    def compile_layers(self) -> None:
+        layers = self.repeated()
+        if not layers:
+            super().compile_layers()
+        for layer in layers:
+            layer.compile()
+
     def enable_gradient_checkpointing(self) -> None:
         if not self.repeated():
             kind = self.network.config.model_type

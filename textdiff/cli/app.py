@@ -11,7 +11,10 @@ import typer
 from textdiff import __version__
 from textdiff.cli import (
     components,
-    data,
+    curves,
+    data_check,
+    data_prepare,
+    doctor,
     evaluate,
     finetune,
     generate,
@@ -36,6 +39,10 @@ _EXAMPLES = """Examples:
   textdiff generate "Once upon a time" --watch
   textdiff finetune --data my/*.txt --output runs/mine
 """
+_DATA_EXAMPLES = """Examples:
+  textdiff data check my/*.txt
+  textdiff data prepare --data my/*.txt --tokenizer default --output p
+"""
 
 
 @cache
@@ -48,18 +55,20 @@ def make_command() -> Any:
     _add(app, "score", score.score, score.EXAMPLES)
     _add(app, "train", train.train, train.EXAMPLES)
     _add(app, "finetune", finetune.finetune, finetune.EXAMPLES)
+    _add(app, "curves", curves.curves, curves.EXAMPLES)
     _add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)
     tokenizers = _group(_tokenizer, tokenizer.EXAMPLES)
     _add(tokenizers, "train", tokenizer.train, tokenizer.TRAIN_EXAMPLES)
     _add(tokenizers, "check", tokenizer.check, tokenizer.CHECK_EXAMPLES)
     app.add_typer(tokenizers, name="tokenizer")
-    corpora = _group(_data, data.EXAMPLES)
-    _add(corpora, "check", data.check, data.CHECK_EXAMPLES)
-    _add(corpora, "prepare", data.prepare, data.PREPARE_EXAMPLES)
+    corpora = _group(_data, _DATA_EXAMPLES)
+    _add(corpora, "check", data_check.check, data_check.EXAMPLES)
+    _add(corpora, "prepare", data_prepare.prepare, data_prepare.EXAMPLES)
     app.add_typer(corpora, name="data")
     _add(app, "list", components.components, components.EXAMPLES)
     _add(app, "info", info.info, info.EXAMPLES)
     _add(app, "verify", verify.verify, verify.EXAMPLES)
+    _add(app, "doctor", doctor.doctor, doctor.EXAMPLES)
     return typer.main.get_command(app)
 
 

@@ -38,8 +38,9 @@ def check(
     notes are no failure.
     """
     from textdiff.corpus import ReadOptions, check_corpus
+    from textdiff.corpus.checking import size_of
 
-    with ReadingMeter("checking", sum(file.stat().st_size for file in files if file.is_file())) as meter:
+    with ReadingMeter("checking", sum(map(size_of, files))) as meter:
         report = check_corpus(files, ReadOptions(unit, column, encoding), meter)
     if as_json:
         options = {"unit": unit, "column": column, "encoding": encoding}

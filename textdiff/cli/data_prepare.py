@@ -12,6 +12,7 @@ from textdiff.cli.options import Settings
 from textdiff.cli.output import put, say, show
 from textdiff.cli.reading_meter import ReadingMeter
 from textdiff.errors import CheckpointError, UsageError, nearest
+from textdiff.files import unusable
 
 if TYPE_CHECKING:
     from textdiff.recipe.recipe import DataConfig, TokenizerConfig
@@ -50,15 +51,18 @@ def prepare(
     encoding: Annotated[
         str | None, typer.Option("--encoding", metavar="NAME", help="Of texts: utf-8 by default.")
     ] = None,
+    skip_bad: Annotated[
+        int | None, typer.Option("--skip-bad", min=1, metavar="N", help="Leave out up to N rows that cannot be used.")
+    ] = None,
 ) -> None:
     """Tokenise a corpus once, into a folder; prints the folder.
 
     Training and fine-tuning take the folder as their data and start at once; the text
     need not fit into memory. Given again, the command has nothing to do.
     """
-    reading = {"unit": unit, "column": column, "encoding": encoding}
-    plain = {"data": data, "tokenizer": tokenizer, "vocab-size": vocab_size, **reading}
-    given = [name for name, value in plain.items() if value]
+    reading = {"unit": unit, "column": column, "encoding": encoding, "skip_bad": skip_bad}
+    plain = {"data": data, "tokenizer": tokenizer, "vocab_size": vocab_size, **reading}
+    given = [name.replace("_", "-") for name, value in plain.items() if value]
     if recipe is not None and given:
         raise UsageError(f"--{given[0]} goes without a recipe; change the recipe's own keys with --set")
     if recipe is None:
@@ -74,7 +78,7 @@ def prepare(
 
 
 def _asked(
-    files: Sequence[Path], tokenizer: str | None, vocab_size: int | None, reading: Mapping[str, str]
+    files: Sequence[Path], tokenizer: str | None, vocab_size: int | None, reading: Mapping[str, str | int]
 ) -> tuple[DataConfig, TokenizerConfig]:
     """What the options say, as a recipe would say it."""
     from textdiff.recipe.recipe import DataConfig, TokenizerConfig
@@ -114,7 +118,7 @@ def _run(data: DataConfig, wanted: TokenizerConfig, folder: Path, output: Path) 
     from textdiff.recipe.preparing import prepare as prepare_text
     from textdiff.recipe.texts import say_skipped
 
-    there = output.exists()
+    there = not unusable(output) and output.exists()
     try:
         made = prepare_text(data, wanted, folder, output, ReadingMeter)
     except KeyboardInterrupt:

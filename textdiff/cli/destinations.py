@@ -12,7 +12,7 @@ from typing import BinaryIO
 from textdiff.cli.journal import Journal
 from textdiff.cli.sources import Source
 from textdiff.errors import DataError
-from textdiff.files import atomic_file, require_writable, sha256_of, system_words
+from textdiff.files import atomic_file, require_writable, sha256_of, system_words, unusable
 
 
 class Destination(ABC):
@@ -91,6 +91,8 @@ class OutputFolder(Destination):
         Raises:
             DataError: it cannot be made or read.
         """
+        if problem := unusable(folder):
+            raise DataError(f"{folder} cannot be made a folder: {problem}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

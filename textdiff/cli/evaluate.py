@@ -10,7 +10,7 @@ import typer
 
 from textdiff.cli.infill_tables import plain, printed
 from textdiff.cli.loading import load_infiller
-from textdiff.cli.options import AsJson, Data, Model, Seed
+from textdiff.cli.options import AsJson, Data, Device, Model, Seed
 from textdiff.cli.output import put, put_json
 from textdiff.cli.tables import aligned
 
@@ -37,6 +37,7 @@ The whole protocol: python -c "help('textdiff.evaluation.infilling.running')"
 def evaluate(
     data: Data,
     model: Model = "default",
+    device: Device = None,
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -83,7 +84,7 @@ def evaluate(
     for kind in _names(kinds):
         check_kind(kind)
     ways = (*map(joint_way, _names(lengths)), *(BASELINES if baselines else ()))
-    infiller = load_infiller(model)
+    infiller = load_infiller(model, device)
     from rich.console import Console
 
     scores: list[Score] = []

@@ -37,7 +37,9 @@ def finetune(
     from textdiff.infiller import open_checkpoint
     from textdiff.recipe import run_recipe
     from textdiff.recipe.finetuning import finetuning_recipe
+    from textdiff.recipe.resuming import require_usable
 
+    require_usable(output)  # before the texts are read to count their tokens
     start = open_checkpoint(model)
     recipe = finetuning_recipe(start, model, [str(file) for file in data], settings or ())
     with resumable(output):

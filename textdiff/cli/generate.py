@@ -13,6 +13,7 @@ from textdiff.cli.documents import read_input
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import (
     AsJson,
+    Device,
     Model,
     SamplerName,
     Seed,
@@ -44,6 +45,7 @@ def generate(
         str | None, typer.Argument(metavar="PROMPT|-", help="Text to go on from; - reads standard input as it is.")
     ] = None,
     model: Model = "default",
+    device: Device = None,
     n: Annotated[int, typer.Option("-n", min=1, max=10_000, metavar="N", help="How many samples.")] = 1,
     max_new_tokens: Annotated[
         int | None,
@@ -66,7 +68,7 @@ def generate(
     options = sampling(steps, sampler, temperature, top_k, top_p)
     options |= {"n": n, "max_new_tokens": max_new_tokens, "seed": seed}
     text = _text(prompt)
-    infiller = load_infiller(model)
+    infiller = load_infiller(model, device)
     if watch:
         from textdiff.cli.watch import watch_samples
 

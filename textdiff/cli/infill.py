@@ -19,6 +19,7 @@ from textdiff.cli.infill_options import (
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.many import fill_many
 from textdiff.cli.options import (
+    Device,
     Model,
     SamplerName,
     Seed,
@@ -58,6 +59,7 @@ def infill(
         ),
     ],
     model: Model = "default",
+    device: Device = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -152,6 +154,6 @@ def infill(
         score=as_json or trace is not None,
     )
     if request.is_many:
-        fill_many(request, options, model, lambda: load_infiller(model))
+        fill_many(request, options, model, lambda: load_infiller(model, device))
     elif ranks_here().is_first:
-        fill_one(request, options, model, lambda: load_infiller(model), watch_delay)
+        fill_one(request, options, model, lambda: load_infiller(model, device), watch_delay)

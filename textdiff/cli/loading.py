@@ -18,12 +18,12 @@ def hush() -> None:
     logging.set_verbosity_error()
 
 
-def load_infiller(model: str) -> Infiller:
+def load_infiller(model: str, device: str | None = None) -> Infiller:
     """`textdiff.load`, quietly."""
     hush()
     from textdiff.infiller import load
 
-    return load(model)
+    return load(model, device)
 
 
 def fingerprint(model: str) -> str:

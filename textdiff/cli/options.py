@@ -38,6 +38,12 @@ Model = Annotated[
         help="'default', a checkpoint folder, a run's folder, a folder with a masked language model, or a hub name.",
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="DEVICE", help="cpu, cuda or cuda:N; by default a CUDA device where there is one."
+    ),
+]
 Steps = Annotated[
     int | None, typer.Option("--steps", min=1, metavar="N", help="Refinement steps: more is slower, better.")
 ]

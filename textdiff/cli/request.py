@@ -13,6 +13,7 @@ from textdiff import __version__
 from textdiff.cli.loading import fingerprint
 from textdiff.cli.sources import STDIN
 from textdiff.errors import UsageError
+from textdiff.files import unusable
 from textdiff.text.mask_tokens import STANDARD, MaskToken, mask_token_of
 
 if TYPE_CHECKING:
@@ -145,4 +146,4 @@ class Request:
 
 
 def _is_folder(name: str) -> bool:
-    return name != STDIN and "\0" not in name and Path(name).is_dir()
+    return name != STDIN and unusable(name) is None and Path(name).is_dir()

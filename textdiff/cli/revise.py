@@ -13,7 +13,7 @@ import typer
 
 from textdiff.cli.documents import read_input
 from textdiff.cli.loading import load_infiller
-from textdiff.cli.options import AsJson, Model, Seed
+from textdiff.cli.options import AsJson, Device, Model, Seed
 from textdiff.cli.output import is_terminal, put, put_json, say
 from textdiff.cli.patch import put_diff
 from textdiff.cli.places import Places
@@ -48,6 +48,7 @@ With --check the exit code is 0, or 8 where --fail-below finds a word.
 def revise(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The text, UTF-8; - reads standard input.")],
     model: Model = "default",
+    device: Device = None,
     edits: Annotated[int, typer.Option("--edits", min=1, metavar="N", help="Change N words at most.")] = 5,
     below: Annotated[
         float | None, typer.Option("--below", metavar="P", help="Only words with a probability below P.")
@@ -91,7 +92,7 @@ def revise(
     options = _options(edits, limit, margin)
     protection = _protection(protect, protect_regex or (), protect_span or ())
     source = read_input(file)
-    infiller = load_infiller(model)
+    infiller = load_infiller(model, device)
     from textdiff.infiller.revising import revise as revise_text
 
     with progress("scoring") as watch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -80,12 +81,25 @@ def _fail(message: str, error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _unexpected(error: Exception, arguments: Sequence[str]) -> int:
-    """A want of memory is the machine's; anything else is a bug."""
+    """A want of memory is the machine's, a name that no file can have the user's; anything else is a bug."""
     if wants_memory(error):
         _fail("there is not enough memory for this; make the batch, the context or the model smaller", error, arguments)
         return 6
+    if problem := _no_name_of_a_file(error):
+        wrong = UsageError(problem)
+        wrong.__cause__ = error
+        return _fail(problem, wrong, arguments)
     again = "" if _debug(arguments) else "; run it again with --debug to see where"
     return _fail(f"this is a bug in textdiff: {type(error).__name__}: {error}{again}", error, arguments)
+
+
+def _no_name_of_a_file(error: Exception) -> str | None:
+    """What to say where the system was asked for a file whose name is too long or holds a null byte; else None."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{str(error.filename)!r:.60} is no name of a file: file name too long"
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return "there is a null byte in the name of a file"
+    return None
 
 
 def _debug(arguments: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ import typer
 
 from textdiff.cli.documents import read_input
 from textdiff.cli.loading import load_infiller
-from textdiff.cli.options import AsJson, Model
+from textdiff.cli.options import AsJson, Device, Model
 from textdiff.cli.output import put, put_json, shows_colours
 from textdiff.cli.places import Places
 from textdiff.cli.tables import aligned
@@ -50,6 +50,7 @@ model sees it, and some 60 and 30 of 100 wrong ones."""
 def score(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The text, UTF-8; - reads standard input.")],
     model: Model = "default",
+    device: Device = None,
     by: Annotated[Literal["word", "token", "line"], typer.Option("--by", help="What is scored.")] = "word",
     worst: Annotated[
         int | None, typer.Option("--worst", min=1, metavar="N", help="Only the N most doubtful, the worst first.")
@@ -70,7 +71,7 @@ def score(
     if paint and (as_json or worst is not None):
         raise UsageError("--paint shows the whole text: give it without --worst and --json")
     source = read_input(file)
-    infiller = load_infiller(model)
+    infiller = load_infiller(model, device)
     from textdiff.infiller.scoring import score as score_text
 
     with progress("scoring") as watch:

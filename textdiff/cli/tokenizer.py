@@ -43,9 +43,10 @@ def train(
 ) -> None:
     """Train a tokenizer on texts; prints its folder."""
     from textdiff.corpus import read_corpus, stream_chunks
-    from textdiff.files import atomic_folder
+    from textdiff.files import atomic_folder, require_replaceable
     from textdiff.text.tokenizers import train_tokenizer
 
+    require_replaceable(output)
     chunks = (chunk.text for chunk in stream_chunks(read_corpus(data)))
     trained = train_tokenizer(kind, chunks, vocab_size)
     with atomic_folder(output) as folder:

@@ -87,5 +87,6 @@ def announce(output: Path, trained: Checkpoint) -> None:
 
     scores = [Score(**score) for score in (trained.metrics or {}).get("scores", [])]
     if scores:
-        show("held-out text, whole:\n" + score_table(scores))
+        whole = "|windows:all|" in scores[0].signature
+        show(f"held-out text, {'whole' if whole else 'in part'}:\n" + score_table(scores))
     put(f"{output / 'model'}\n")

@@ -13,6 +13,7 @@ from textdiff.corpus.chunks import LONGEST
 from textdiff.corpus.events import Piece, Problem
 from textdiff.corpus.options import ReadOptions
 from textdiff.corpus.reading import events_of
+from textdiff.files import unusable
 
 EXAMPLES = 3
 """Places that are named for each kind of finding; all others are counted."""
@@ -111,8 +112,13 @@ def check_corpus(
     return CorpusReport(files, () if found is None else (found,))
 
 
+def size_of(path: Path) -> int:
+    """The bytes of a file, 0 where there is none."""
+    return 0 if unusable(path) or not path.is_file() else path.stat().st_size
+
+
 def _check_file(path: Path, options: ReadOptions, seen: _Seen, on_bytes: Callable[[int], None]) -> FileReport:
-    report = FileReport(path, path.stat().st_size if path.is_file() else 0)
+    report = FileReport(path, size_of(path))
     digest, length, run = hashlib.blake2b(digest_size=8), 0, 0
     for event in events_of(path, options, on_bytes):
         if isinstance(event, Problem):

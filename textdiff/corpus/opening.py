@@ -16,7 +16,7 @@ from typing import Any
 from textdiff.corpus.events import Problem, UnreadableError
 from textdiff.corpus.guessing import archive_of, guess_encoding
 from textdiff.corpus.options import check_encoding
-from textdiff.files import CountedFile
+from textdiff.files import CountedFile, unusable
 
 BLOCK = 1 << 20
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
@@ -127,6 +127,8 @@ def not_utf8(opened: Opened, data: bytes, at: int, offset: int, line: int, of_ro
 
 def require_file(path: Path) -> None:
     """Raises UnreadableError, with a sentence for each case, where there is no file to read."""
+    if problem := unusable(path):
+        raise UnreadableError("missing", f"{path} cannot be read: {problem}")
     if path.is_file():
         return
     if path.is_dir():

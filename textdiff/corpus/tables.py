@@ -19,7 +19,9 @@ _LARGEST_JSON = 1 << 28
 _NAMES: dict[type, str] = {
     type(None): "null",
     bool: "true or false",
-    str: "a number",
+    int: "a number",
+    float: "a number",
+    str: "a text",
     list: "a list",
     dict: "an object",
 }

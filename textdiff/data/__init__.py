@@ -1,13 +1,16 @@
 """Texts in, canvases out."""
 
 from textdiff.corpus import load_corpus, read_corpus
+from textdiff.data.documents import DocumentEnds
 from textdiff.data.loader import TrainingLoader, evaluation_batches
 from textdiff.data.packing import PackedCorpus, encode_corpus, encode_pieces
 from textdiff.data.prepared import PreparedCorpus, is_prepared, prepare_corpus
 from textdiff.data.tasks import GapMaker, GapsTask, LengthsTask, PrefixTask, WholeTask
+from textdiff.data.windows import Windows
 from textdiff.data.words import word_joins
 
 __all__ = [
+    "DocumentEnds",
     "GapMaker",
     "GapsTask",
     "LengthsTask",
@@ -16,6 +19,7 @@ __all__ = [
     "PreparedCorpus",
     "TrainingLoader",
     "WholeTask",
+    "Windows",
     "encode_corpus",
     "encode_pieces",
     "evaluation_batches",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from textdiff.data.packing import Ids, PackedCorpus, consecutive_windows, keyed_generator
+from textdiff.data.documents import DocumentEnds
+from textdiff.data.packing import Ids, PackedCorpus, keyed_generator
 from textdiff.data.tasks import Flags, GapMaker
+from textdiff.data.windows import Windows
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
 
@@ -25,6 +29,8 @@ class TrainingLoader:
         tasks: how a window becomes a sample; one is drawn per sample in proportion to its share.
         condition_dropout: how often all that is given is hidden from the network, for guidance later.
         joins: Bool [V], the tokens that go on with a word, or None (see `word_joins`).
+        ends: how documents are told apart, where they are not to see each other: each then has both of its ends and gaps of
+            its own, and what no longer fits is cut off at the end of the window. None: a window is one text.
     """
 
     corpus: PackedCorpus
@@ -32,6 +38,7 @@ class TrainingLoader:
     tasks: tuple[GapMaker, ...]
     condition_dropout: float = 0.0
     joins: Flags | None = None
+    ends: DocumentEnds | None = None
 
     def batch(self, first: int, rows: int) -> Canvas:
         """The canvas of the samples first … first + rows - 1."""
@@ -43,7 +50,10 @@ class TrainingLoader:
         blank = torch.tensor([sample.blank for sample in samples])
         frozen = given | ~self.vocabulary.writable()[ids]
         hidden = hide[:, None] & frozen if bool(hide.any()) else None
-        return Canvas(ids, frozen, torch.ones_like(frozen), seeds, hidden, blank if bool(blank.any()) else None)
+        numbers = [sample.documents for sample in samples if sample.documents is not None]
+        documents = torch.from_numpy(np.stack(numbers)) if numbers else None
+        blanks = blank if bool(blank.any()) else None
+        return Canvas(ids, frozen, torch.ones_like(frozen), seeds, hidden, blanks, documents)
 
     def _sample(self, number: int) -> _Sample:
         generator = keyed_generator(self.corpus.seed, 2**63 + number)  # never the key of an epoch
@@ -51,22 +61,48 @@ class TrainingLoader:
         hidden = bool(generator.random() < self.condition_dropout)
         shares = np.array([task.share for task in self.tasks])
         task = self.tasks[int(generator.choice(len(self.tasks), p=shares / shares.sum()))]
-        ids, given = task.make(self.corpus.window(number), self.vocabulary, generator, self.joins)
-        return _Sample(ids, given, hidden, task.blank, seed)
+        window = self.corpus.window(number)
+        if self.ends is None:
+            ids, given = task.make(window, self.vocabulary, generator, self.joins)
+            return _Sample(ids, given, None, hidden, task.blank, seed)
+        made = [self._document(document, task, generator) for document in self.ends.split(window)]
+        ids, given = (np.concatenate(parts)[: len(window)] for parts in zip(*made, strict=True))
+        numbers = np.repeat(np.arange(len(made)), [len(document) for document, _ in made])[: len(window)]
+        return _Sample(ids, given, numbers, hidden, task.blank, seed)
+
+    def _document(self, ids: Ids, task: GapMaker, generator: np.random.Generator) -> tuple[Ids, Flags]:
+        """A document by itself, as the task shows it; what ends it stays out of its gaps."""
+        writable = np.flatnonzero(self._writable[ids])
+        if len(writable) == 0:
+            return ids, np.ones(len(ids), dtype=np.bool_)
+        stop = int(writable[-1]) + 1
+        text, given = task.make_document(ids[:stop], self.vocabulary, generator, self.joins)
+        return np.concatenate((text, ids[stop:])), np.append(given, np.ones(len(ids) - stop, dtype=np.bool_))
+
+    @cached_property
+    def _writable(self) -> Flags:
+        return self.vocabulary.writable().numpy()
 
 
 class _Sample(NamedTuple):
-    """A row of a batch: ids [L], which are given [L], and whether these are hidden and all the others noise."""
+    """A row of a batch: ids [L], which are given [L], their documents [L], and whether these are hidden and all others noise."""
 
     ids: Ids
     given: Flags
+    documents: npt.NDArray[np.int64] | None
     hidden: bool
     blank: bool
     seed: int
 
 
 def evaluation_batches(
-    ids: Ids, length: int, rows: int, vocabulary: Vocabulary, seed: int, limit: int | None = None
+    ids: Ids,
+    length: int,
+    rows: int,
+    vocabulary: Vocabulary,
+    seed: int,
+    limit: int | None = None,
+    ends: DocumentEnds | None = None,
 ) -> Iterator[Canvas]:
     """All of a text in consecutive windows, every writable token free; the last window may be shorter.
 
@@ -77,14 +113,17 @@ def evaluation_batches(
         vocabulary: of the model.
         seed: window i is seeded with (seed, i).
         limit: the number of windows, spread evenly over the text; all by default.
+        ends: how documents are told apart, where they are not to see each other; windows then hold whole ones.
     """
-    windows = consecutive_windows(ids, length)
-    chosen: Sequence[int] = range(len(windows))
-    if limit is not None and limit < len(windows):
-        chosen = np.linspace(0, len(windows) - 1, limit).round().astype(int).tolist()
+    windows = Windows(ids, length, ends)
+    chosen = windows.spread(limit)
     writable = vocabulary.writable().numpy()
     for start in range(0, len(chosen), rows):
         part = chosen[start : start + rows]
-        rows_of_ids = [windows[i].tolist() for i in part]
-        frozen = [(~writable[windows[i]]).tolist() for i in part]
-        yield Canvas.of_rows(rows_of_ids, frozen, [seed * 1_000_003 + i for i in part], vocabulary)
+        made = [windows.documents(number) for number in part]
+        texts = [np.concatenate(documents) for documents in made]
+        frozen = [(~writable[text]).tolist() for text in texts]
+        seeds = [seed * 1_000_003 + number for number in part]
+        numbers = [np.repeat(np.arange(len(documents)), [*map(len, documents)]).tolist() for documents in made]
+        separate = None if ends is None else numbers
+        yield Canvas.of_rows([text.tolist() for text in texts], frozen, seeds, vocabulary, separate)

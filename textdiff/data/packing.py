@@ -93,11 +93,6 @@ class PackedCorpus:
         return np.asarray(self.ids[start : start + self.length], dtype=np.int32)
 
 
-def consecutive_windows(ids: Ids, length: int) -> list[Ids]:
-    """All of the ids in order, in windows of `length`; the last one is shorter."""
-    return [ids[start : start + length] for start in range(0, len(ids), length)]
-
-
 @lru_cache(maxsize=2)
 def _epoch(seed: int, epoch: int, windows: int, spare: int) -> tuple[int, npt.NDArray[Any]]:
     """Where the first window of an epoch begins, and the order of its windows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def prepare_corpus(
     output: Path,
     source: Mapping[str, Any],
     tokenizer_config: Mapping[str, Any] | None = None,
-    on_progress: Callable[[int, int], None] = lambda documents, tokens: None,
+    made_from: Mapping[str, Any] | None = None,
 ) -> PreparedCorpus:
     """Tokenises a corpus into a folder, whole or not at all. Memory does not grow with the corpus.
 
@@ -108,7 +108,7 @@ def prepare_corpus(
         output: the folder.
         source: what the corpus was made from, as plain data, for the record.
         tokenizer_config: what a recipe says of the tokenizer.
-        on_progress: called now and then with the documents and tokens so far.
+        made_from: what the folder follows from, as plain data, so that it need not be made again.
 
     Raises:
         DataError: a file cannot be used, or there are less than two tokens.
@@ -120,7 +120,6 @@ def prepare_corpus(
         with TokenWriter(staging / TOKENS, tokenizer.vocabulary.size) as writer:
             for ids in encode_stream(count, tokenizer):
                 writer.write(ids)
-                on_progress(count.documents, writer.tokens)
         if writer.tokens < 2:
             raise DataError("the corpus holds less than two tokens")
         tokenizer.save(staging)
@@ -133,6 +132,7 @@ def prepare_corpus(
             "tokenizer_sha256": tokenizer_digest(tokenizer),
             "tokenizer_config": None if tokenizer_config is None else dict(tokenizer_config),
             "source": dict(source),
+            "made_from": None if made_from is None else dict(made_from),
         }
         write_json(staging / FACTS, facts)
     return PreparedCorpus.open(output)

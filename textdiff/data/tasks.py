@@ -43,6 +43,12 @@ class GapMaker(ABC):
             joins: [V], the tokens that go on with a word (see `word_joins`), or None where nothing is known of words.
         """
 
+    def make_document(
+        self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
+    ) -> tuple[Ids, Flags]:
+        """The same of a document that is seen alone, up to the end of its text: all of it, so that it may get longer."""
+        return self.make(ids, vocabulary, generator, joins)
+
 
 def _check_share(share: float) -> None:
     if not share > 0:
@@ -103,6 +109,16 @@ class _CuttingTask(GapMaker):
     ) -> tuple[Ids, Flags]:
         cutter = _Cutter(ids, generator, None if joins is None else np.flatnonzero(~joins[ids]))
         while cutter.written < len(ids):
+            self._cut(cutter, vocabulary, generator)
+        made, given = cutter.result()
+        return made[: len(ids)], given[: len(ids)]
+
+    def make_document(
+        self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
+    ) -> tuple[Ids, Flags]:
+        edges = None if joins is None else np.append(np.flatnonzero(~joins[ids]), len(ids))  # no word goes on at its end
+        cutter = _Cutter(ids, generator, edges)
+        while cutter.left > 0:
             self._cut(cutter, vocabulary, generator)
         return cutter.result()
 
@@ -171,7 +187,7 @@ class LengthsTask(_CuttingTask):
         room = int(generator.integers(2, self.max_room + 1))
         cutter.skip(room, self.density)
         text = cutter.gap(_log_uniform(room - 1, generator), room - 1, generator.random() < self.words)
-        if generator.random() >= self.exact:
+        if text and generator.random() >= self.exact:
             cutter.fill(room - text, vocabulary.filler_id)
 
 
@@ -198,10 +214,11 @@ class _Cutter:
         self._read += kept
 
     def gap(self, length: int, limit: int, whole_words: bool) -> int:
-        """A gap of about so many tokens, at most `limit`; returns how many."""
+        """A gap of about so many tokens, at most `limit`; returns how many: less where the text ends."""
         start, stop = self._read, self._read + length
         if self._edges is not None and whole_words:
             start, stop = _whole_words(self._edges, start, stop, start + limit)
+        start, stop = min(start, len(self._ids)), min(stop, len(self._ids))
         self._append(self._ids[self._read : start], True)
         self._append(self._ids[start:stop], False)
         self._read = stop
@@ -212,9 +229,13 @@ class _Cutter:
         self._append(np.full(count - 1, filler, dtype=np.int32), False)
         self._append(np.full(1, filler, dtype=np.int32), True)
 
+    @property
+    def left(self) -> int:
+        """How much of the window is not written yet."""
+        return len(self._ids) - self._read
+
     def result(self) -> tuple[Ids, Flags]:
-        size = len(self._ids)
-        return np.concatenate(self._parts)[:size], np.concatenate(self._given)[:size]
+        return np.concatenate(self._parts), np.concatenate(self._given)
 
     def _append(self, ids: Ids, given: bool) -> None:
         self._parts.append(ids)

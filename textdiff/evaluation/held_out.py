@@ -23,6 +23,8 @@ MOST_TOKENS = 1 << 20
 """Of a longer text so many tokens are scored, in whole windows that are spread evenly over it."""
 _LEAST_TOKENS = 1 << 16
 """A shorter text is corrupted several times."""
+_MOST_REPEATS = 1 << 10
+"""But not more often: a text of a few tokens, as a corpus of one line leaves, would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def score_held_out(
     ends = DocumentEnds.of(tokenizer) if model.config.separate_documents else None
     windows, limit = Windows(ids, length, ends), max(2, most // length)
     chosen = None if len(ids) <= most or len(windows) <= limit else limit
-    repeats = -(-_LEAST_TOKENS // len(ids))
+    repeats = min(_MOST_REPEATS, -(-_LEAST_TOKENS // len(ids)))
     sign = signature(
         {
             "process": name_of(model.process),

@@ -3,9 +3,11 @@
 from textdiff.files.appending import append_line
 from textdiff.files.counting import CountedFile, counted_sha256
 from textdiff.files.documents import atomic_file, atomic_write, require_writable
-from textdiff.files.folders import atomic_folder, require_place
+from textdiff.files.folders import atomic_folder, require_place, require_replaceable
 from textdiff.files.manifest import MANIFEST, require_intact, sha256_of, verify_folder
-from textdiff.files.reading import read_bytes, read_json, system_words, write_json
+from textdiff.files.naming import unusable
+from textdiff.files.reading import read_bytes, read_json, read_object, system_words, write_json
+from textdiff.files.self_contained import require_self_contained
 from textdiff.files.staging import clean_stale
 from textdiff.files.yaml_reader import dump_yaml, load_yaml, parse_yaml
 
@@ -23,11 +25,15 @@ __all__ = [
     "parse_yaml",
     "read_bytes",
     "read_json",
+    "read_object",
     "require_intact",
     "require_place",
+    "require_replaceable",
+    "require_self_contained",
     "require_writable",
     "sha256_of",
     "system_words",
+    "unusable",
     "verify_folder",
     "write_json",
 ]

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from textdiff.errors import DataError
 from textdiff.files.manifest import sha256_of
+from textdiff.files.naming import unusable
 from textdiff.files.reading import system_words
 from textdiff.files.staging import beside, clean_stale, room_for, sync
 
@@ -51,7 +52,9 @@ def atomic_file(path: str | Path, original: str | None = None, mode: int = 0o666
 
 
 def require_writable(path: str | Path) -> None:
-    """Raises a DataError if a file is there and is read-only, before any work is spent on its new content."""
+    """Raises a DataError if a file is there and is read-only, or none can be, before any work is spent on its content."""
+    if problem := unusable(path):
+        raise DataError(f"{path} cannot be written: {problem}")
     target = Path(os.path.realpath(path))
     if target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK)):
         raise DataError(f"{target} is read-only and has been left as it is")

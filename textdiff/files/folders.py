@@ -15,6 +15,7 @@ from pathlib import Path
 
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.files.manifest import MANIFEST, files_in, read_manifest, write_manifest
+from textdiff.files.naming import unusable
 from textdiff.files.reading import system_words
 from textdiff.files.staging import beside, clean_stale, room_for, sync
 
@@ -52,6 +53,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 def require_place(path: Path) -> None:
     """Raises a ConfigError if no folder can be there or be made there, before any work is spent on its content."""
+    if problem := unusable(path) or _not_unicode(path):
+        raise ConfigError(f"{path} cannot be made: {problem}")
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file; --output needs a folder")
     above = next(place for place in (path, *path.absolute().parents) if place.exists())
@@ -59,6 +62,21 @@ def require_place(path: Path) -> None:
         raise ConfigError(f"{path} cannot be made: {above} is a file")
     if not os.access(above, os.W_OK | os.X_OK):
         raise ConfigError(f"{path} cannot be written to: permission denied for {above}")
+
+
+def require_replaceable(path: Path) -> None:
+    """The same, and if something is there that `atomic_folder` would not replace."""
+    require_place(path)
+    _check_replaceable(Path(os.path.realpath(path)))
+
+
+def _not_unicode(path: Path) -> str | None:
+    """Libraries that write into a folder want its name as text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    return None
 
 
 def _check_replaceable(target: Path) -> None:

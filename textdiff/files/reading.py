@@ -37,6 +37,18 @@ def read_json(path: str | Path, limit: int = 16 << 20, error: type[TextdiffError
         raise error(f"{path} is not usable JSON: {problem}") from None
 
 
+def read_object(path: str | Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where there is no file.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    found = read_json(path) if Path(path).exists() else {}
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} must hold a JSON object")
+    return found
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Writes plain data as JSON: the same data gives the same bytes."""
     Path(path).write_bytes((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())

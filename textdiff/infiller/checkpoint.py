@@ -12,7 +12,16 @@ import torch
 from transformers.utils import logging
 
 from textdiff.errors import CheckpointError, ConfigError
-from textdiff.files import MANIFEST, atomic_folder, dump_yaml, read_json, require_intact, write_json
+from textdiff.files import (
+    MANIFEST,
+    atomic_folder,
+    dump_yaml,
+    read_json,
+    read_object,
+    require_intact,
+    require_self_contained,
+    write_json,
+)
 from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.samplers import DefaultSamplers
 from textdiff.model import DiffusionConfig, DiffusionModel
@@ -62,6 +71,7 @@ class Checkpoint:
             CheckpointError: a file is missing, damaged or not what the manifest says, or weights are not finite.
         """
         require_intact(folder)
+        require_self_contained(folder)
         with without_progress_bars():
             model = DiffusionModel.from_pretrained(folder, dtype=torch.float32).eval()
         tokenizer = load_tokenizer(folder)
@@ -73,8 +83,8 @@ class Checkpoint:
             calibration = build(Calibration, found, "calibration.json")
         except ConfigError as error:
             raise CheckpointError(f"{folder}: {error}") from None
-        metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else None
-        card = (folder / "README.md").read_text(encoding="utf8") if (folder / "README.md").exists() else ""
+        metrics = read_object(folder / "metrics.json") or None
+        card = (folder / "README.md").read_text("utf8", "replace") if (folder / "README.md").exists() else ""
         return Checkpoint(model, tokenizer, samplers, None, metrics, card, calibration)
 
 
@@ -94,5 +104,4 @@ def is_checkpoint(folder: Path) -> bool:
     """Whether a folder claims to be a textdiff checkpoint."""
     if (folder / MANIFEST).exists():
         return True
-    config = folder / "config.json"
-    return config.exists() and read_json(config).get("model_type") == DiffusionConfig.model_type
+    return read_object(folder / "config.json").get("model_type") == DiffusionConfig.model_type

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from textdiff.errors import CheckpointError
+from textdiff.errors import CheckpointError, ResourceError, UsageError
+from textdiff.files import require_self_contained, unusable
 from textdiff.infiller.checkpoint import Checkpoint, is_checkpoint, without_progress_bars
+from textdiff.infiller.hub import fetched
 from textdiff.infiller.infiller import Infiller
 from textdiff.infiller.samplers import DefaultSamplers
 from textdiff.infiller.shelf import Shelf
 from textdiff.model import load_masked_lm
 from textdiff.text.tokenizers import load_tokenizer
 
+if TYPE_CHECKING:
+    import torch
+
 PACKAGED = Path(__file__).resolve().parent.parent / "packaged"
-_WANTED = ["*.json", "*.txt", "*.safetensors", "*.model", "*.yaml", "README.md"]
 
 
 def load(model: str | Path = "default", device: str | None = None) -> Infiller:
@@ -26,15 +31,40 @@ def load(model: str | Path = "default", device: str | None = None) -> Infiller:
 
     Raises:
         CheckpointError: there is no such model, or it cannot be used.
+        UsageError: no device is named like that.
+        ResourceError: the device is not there.
     """
-    import torch
-
+    place = find_device(device)
     folder = find_model(model)
     checkpoint = _opened(folder)
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     parts = checkpoint.tokenizer, checkpoint.samplers, str(model), checkpoint.calibration
     shelf = None if is_checkpoint(folder) else Shelf(folder, ".textdiff-length-bias.json")
     return Infiller(checkpoint.model.to(place), *parts, shelf)
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of this name, or by default a CUDA device where there is one.
+
+    Raises:
+        UsageError: no device is named like that.
+        ResourceError: it is not there.
+    """
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device must be cpu, cuda or cuda:N, got {name!r}")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and not 0 <= (device.index or 0) < count:
+        raise ResourceError(
+            f"there is no device {name}: torch sees {count or 'no'} CUDA device{'s' * (count > 1)} here"
+        )
+    return device
 
 
 def open_checkpoint(model: str | Path = "default") -> Checkpoint:
@@ -45,6 +75,7 @@ def open_checkpoint(model: str | Path = "default") -> Checkpoint:
 def _opened(folder: Path) -> Checkpoint:
     if is_checkpoint(folder):
         return Checkpoint.load(folder)
+    require_self_contained(folder)
     tokenizer = load_tokenizer(folder)
     with without_progress_bars():
         network = load_masked_lm(folder, tokenizer).eval()
@@ -55,29 +86,25 @@ def find_model(model: str | Path) -> Path:
     """The folder of a model; from the hub it is fetched, unless the environment says offline."""
     if str(model) == "default":
         return PACKAGED / "default"
+    if problem := unusable(model):
+        raise CheckpointError(f"{str(model)!r:.300} is no model: {problem}")
     folder = Path(model)
     if folder.is_dir():
         return folder / "model" if is_run(folder) else folder
-    if folder.exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1:
+    if not is_hub_name(model):
         raise CheckpointError(
             f"{str(model)!r} is no model: give 'default', a folder with a checkpoint or a masked language model, "
             "or a name such as owner/model"
         )
-    return _from_hub(str(model))
+    return fetched(str(model))
+
+
+def is_hub_name(model: str | Path) -> bool:
+    """Whether this can only be a model of the hub: nothing here is called so, and it looks like owner/model."""
+    here = unusable(model) is not None or Path(model).exists() or str(model).startswith((".", "/", "~"))
+    return not here and str(model).count("/") == 1
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a training run, whose model is in `model`."""
     return not (folder / "config.json").exists() and (folder / "model" / "config.json").exists()
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=constants.HF_HUB_OFFLINE))
-    except Exception as error:  # the library has many kinds, and all mean that there is no such model to be had
-        raise CheckpointError(
-            f"{name!r} is neither a folder here nor a model that can be fetched from the hub ({type(error).__name__}). "
-            "Check the name and the connection, or give a folder"
-        ) from None

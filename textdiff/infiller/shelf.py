@@ -31,7 +31,7 @@ class Shelf:
         try:
             found = json.loads((self.folder / self.name).read_bytes())
             return dict(found["facts"]) if found["weights"] == self._weights() else {}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
     def put(self, facts: dict[str, Any]) -> None:

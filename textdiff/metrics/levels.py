@@ -51,8 +51,9 @@ class LevelProfile:
     def bins(self, count: int | None = None) -> list[LevelBin]:
         """The curve: in each of `count` equal parts of (0, 1] a ratio of sums. Parts that nothing lies in are left out.
 
-        Weighted with the width of its part, the values of all parts add up to the NELBO per token (less what the ends of
-        time add to it, see `ForwardProcess.boundary_nats`).
+        Weighted with the shares of the levels that lie in them, the values of all parts add up to the NELBO per token (less
+        what the ends of time add to it, see `ForwardProcess.boundary_nats`). Of a time these shares are the widths of the
+        parts; of a count form they are n / F of F levels, which come near the widths where F is large.
 
         Args:
             count: by default up to `MOST_BINS`, as many as the corruptions allow.

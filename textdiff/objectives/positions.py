@@ -21,7 +21,7 @@ def spread_levels(first: int, rows: int, repeats: int, seed: int) -> Tensor:
     """Noise levels float64 [repeats, rows] in (0, 1) of the rows first, first + 1, …: a golden-ratio sequence."""
     start = float(Draws.seeded(seed).uniform(1)[0, 0])
     index = (first + torch.arange(rows)) * repeats + torch.arange(repeats).unsqueeze(-1)
-    return (start + index * _GOLDEN_RATIO) % 1
+    return (start + index.double() * _GOLDEN_RATIO) % 1
 
 
 @torch.no_grad()

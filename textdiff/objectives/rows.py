@@ -76,7 +76,7 @@ def _forward(
     inward = torch.empty_like(hidden)
     layer = None if weight is None else _OutputLayer(weight, bias, fast)
     width = hidden.shape[-1] if weight is None else len(weight)
-    parts = -(-len(hidden) // max(_LEAST, _CHUNK // (width * fast.itemsize)))
+    parts = -(-len(hidden) // max(_LEAST, _chunk(hidden.device) // (width * fast.itemsize)))
     size = -(-len(hidden) // max(1, parts))
     for start in range(0, len(hidden), max(1, size)):
         rows = slice(start, start + size)
@@ -91,6 +91,10 @@ def _forward(
         ctx.made = (inward, *((None, None) if layer is None else layer.grads(weight, bias)))
     ctx.mark_non_differentiable(nats)
     return total.to(torch.float32), nats
+
+
+def _chunk(device: torch.device) -> int:
+    return _CHUNK if device.type == "cpu" else 4 * _CHUNK  # smaller products would not fill a GPU
 
 
 class _OutputLayer:
@@ -196,7 +200,7 @@ def buffer(name: str, shape: tuple[int, ...] | torch.Size, dtype: torch.dtype, d
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
     count = math.prod(shape)
-    return _memory(name, max(count, _CHUNK // dtype.itemsize), dtype)[:count].view(shape)
+    return _memory(name, max(count, _chunk(device) // dtype.itemsize), dtype)[:count].view(shape)
 
 
 @functools.lru_cache(maxsize=12)

@@ -58,7 +58,7 @@ def _defaults(start: Checkpoint, model: str, files: Sequence[str]) -> dict[str, 
     return {
         "description": f"Fine-tuned from {model}.",
         "context_length": config.context_length,
-        "data": {"train": [*files]},
+        "data": {"train": [*files], "separate_documents": config.separate_documents},
         "tokenizer": {"path": model},
         "process": to_config(start.model.process),
         "backbone": to_config(start.model.backbone.config),
@@ -72,7 +72,8 @@ def _defaults(start: Checkpoint, model: str, files: Sequence[str]) -> dict[str, 
 def _steps(start: Checkpoint, data: DataConfig, values: dict[str, Any], training: dict[str, Any]) -> int:
     """So many steps that every token is seen `_PASSES` times, within the bounds."""
     tokens = len(Texts(data, Path()).ids(data.train, start.tokenizer, aloud=False))
-    rows, length = training["per_device_train_batch_size"], values["context_length"]
+    rows = training.get("global_batch_size") or training["per_device_train_batch_size"]
+    length = values["context_length"]
     if not (isinstance(rows, int) and isinstance(length, int) and rows > 0 and length > 0):
         return 100  # `build` says what is wrong
     return min(2000, max(100, _PASSES * tokens // (rows * length)))

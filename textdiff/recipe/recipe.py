@@ -31,6 +31,9 @@ class DataConfig:
         encoding: of text files and of tables as text.
         skip_bad: whether rows of tables, and lines where the unit is `line`, that cannot be used are left out instead of being
             an error; a number is how many at most.
+        separate_documents: whether the documents of a sample do not see each other (intra-document masking): for short ones,
+            which are alone when they are filled. Each then has both of its ends and gaps of its own. Held-out documents are
+            scored alone too, also by `textdiff evaluate`. Source: arXiv 2402.13991.
     """
 
     train: str | tuple[str, ...]
@@ -40,6 +43,7 @@ class DataConfig:
     column: str = "text"
     encoding: str = "utf-8"
     skip_bad: bool | int = False
+    separate_documents: bool = False
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding)

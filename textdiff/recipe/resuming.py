@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -18,7 +17,10 @@ from textdiff.files import (
     parse_yaml,
     read_json,
     require_intact,
+    require_place,
+    require_replaceable,
     system_words,
+    unusable,
     verify_folder,
 )
 from textdiff.infiller import Checkpoint
@@ -30,9 +32,12 @@ from textdiff.training import is_main_process, process_count, require_same, stat
 _FREE_TO_CHANGE = {"description", "samplers"}
 _FREE_IN_TRAINING = {
     "max_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "decay_share", "eval_steps", "save_steps",
-    "logging_steps", "eval_windows", "save_total_limit", "save_failure", "max_skipped_steps", "ema_decay",
-    "per_device_train_batch_size", "gradient_accumulation_steps",
+    "logging_steps", "eval_windows", "save_total_limit", "save_failure", "max_skipped_steps", "ema_decay", "report_to",
+    "per_device_train_batch_size", "gradient_accumulation_steps", "global_batch_size", "gradient_checkpointing",
+    "torch_compile", "fsdp", "dataloader_num_workers",
 }  # fmt: skip
+
+_LOG_BEGINS = b'{"event": "'
 
 
 def say(message: str) -> None:
@@ -46,9 +51,7 @@ def recipe_fingerprint(recipe: Recipe) -> dict[str, Any]:
     so that it may be shared out anew."""
     plain = {k: v for k, v in to_config(recipe).items() if k not in _FREE_TO_CHANGE}
     plain["training"] = {k: v for k, v in plain["training"].items() if k not in _FREE_IN_TRAINING}
-    training = recipe.training
-    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    plain["samples_per_step"] = rows * process_count()
+    plain["samples_per_step"] = recipe.training.samples_per_step(process_count())
     return dict(json.loads(json.dumps(plain)))
 
 
@@ -59,15 +62,17 @@ def state_to_resume(recipe: Recipe, output: Path, resume: str) -> Path | None:
         ConfigError: the folder cannot be one of this run.
         CheckpointError: the state that was asked for, or every state there is, is damaged.
     """
-    _require_place(output)
+    require_usable(output)
     if is_main_process():
         for left in clean_stale(output / "state"):
             say(f"{left} was left half-written by a run that died, and is removed")
-    state = _chosen(output, resume)
+    state, damaged = _chosen(output, resume)
     if state is None:
         _require_no_other_recipe(output)
         return None
     require_same(read_json(state / "state.json")["fingerprint"], recipe_fingerprint(recipe), str(state))
+    for folder, problem in damaged.items():  # only now: those of another run are left as they are
+        _set_aside(folder, problem)
     return state
 
 
@@ -92,48 +97,59 @@ def finished(recipe: Recipe, state: Path, output: Path) -> Checkpoint | None:
     return Checkpoint.load(output / "model") if load_yaml(output / "model" / "recipe.yaml") == asked else None
 
 
-def _require_place(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"{output} is a file; --output needs a folder")
-    above = next(place for place in (output, *output.absolute().parents) if place.exists())
-    if not above.is_dir():
-        raise ConfigError(f"{output} cannot be made: {above} is a file")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise ConfigError(f"{output} cannot be written to: permission denied for {above}")
-
-
-def _chosen(output: Path, resume: str) -> Path | None:
+def _chosen(output: Path, resume: str) -> tuple[Path | None, dict[Path, str]]:
+    """The state to go on from, and what is wrong with each newer one."""
     if resume not in ("auto", "never"):
-        if not (Path(resume) / "state.json").exists():
+        if unusable(resume) or not (Path(resume) / "state.json").exists():
             raise ConfigError(
                 f"{resume} holds no state of a run; --resume takes auto, never or a folder such as state/step-00000500"
             )
         require_intact(Path(resume))
-        return Path(resume)
+        return Path(resume), {}
     states = state_folders(output)
     if states and resume == "never":
         raise ConfigError(f"{output} already holds a run; choose another --output, or --resume auto to go on with it")
-    return _newest_intact(states) if states else None
+    return _newest_intact(states) if states else (None, {})
 
 
-def _newest_intact(states: list[Path]) -> Path:
-    """The newest state that is whole. Newer ones are renamed, so that nothing takes them for the run's newest."""
+def _newest_intact(states: list[Path]) -> tuple[Path, dict[Path, str]]:
     problems: dict[Path, str] = {}
     for folder in reversed(states):
         found = verify_folder(folder)
-        if found:
-            problems[folder] = found[0]
-            continue
-        for damaged, problem in problems.items():
-            aside = damaged.with_name(f"damaged-{damaged.name}")
-            say(f"{damaged} is damaged and is kept as {aside.name}: {problem}")
-            if is_main_process():
-                shutil.rmtree(aside, ignore_errors=True)
-                damaged.rename(aside)
-        return folder
+        if not found:
+            return folder, problems
+        problems[folder] = found[0]
     raise CheckpointError(
         f"none of the states in {states[-1].parent} is intact, so this run cannot go on; choose another --output"
     )
+
+
+def _set_aside(damaged: Path, problem: str) -> None:
+    """Renames a state, so that nothing takes it for the run's newest."""
+    aside = damaged.with_name(f"damaged-{damaged.name}")
+    say(f"{damaged} is damaged and is kept as {aside.name}: {problem}")
+    if is_main_process():
+        shutil.rmtree(aside, ignore_errors=True)
+        damaged.rename(aside)
+
+
+def require_usable(output: Path) -> None:
+    """Nothing in the folder may stand where the run will write, unless it is a run's own.
+
+    Raises:
+        ConfigError: something does, or no folder can be there.
+    """
+    require_place(output)
+    require_place(output / "state")
+    require_replaceable(output / "model")
+    log = output / "log.jsonl"
+    if log.is_dir():
+        raise ConfigError(f"{log} is a folder; choose another --output")
+    if log.is_file():
+        with log.open("rb") as file:
+            head = file.read(len(_LOG_BEGINS))
+        if not _LOG_BEGINS.startswith(head):
+            raise ConfigError(f"{log} was not written by textdiff; choose another --output")
 
 
 def _require_no_other_recipe(output: Path) -> None:

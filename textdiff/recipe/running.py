@@ -9,27 +9,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import textdiff
-from textdiff.corpus import stream_chunks
-from textdiff.data import PackedCorpus, PreparedCorpus, TrainingLoader, evaluation_batches, word_joins
+from textdiff.backbones import require_separable
+from textdiff.data import DocumentEnds, PackedCorpus, PreparedCorpus, TrainingLoader, evaluation_batches, word_joins
 from textdiff.data.packing import Ids
 from textdiff.data.prepared import tokenizer_digest
-from textdiff.evaluation import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.evaluation import score_held_out
 from textdiff.files import read_json
 from textdiff.infiller import Checkpoint, DefaultSamplers
-from textdiff.metrics import Score, signature
 from textdiff.model import DiffusionModel
 from textdiff.recipe.card import model_card
 from textdiff.recipe.recipe import Recipe
+from textdiff.recipe.reporting import Reporting
 from textdiff.recipe.resuming import begin, finished, recipe_fingerprint, say, state_to_resume
-from textdiff.recipe.texts import Texts, prepared_tokenizer
-from textdiff.registry import name_of, to_config
+from textdiff.recipe.texts import Texts
+from textdiff.registry import to_config
 from textdiff.text.canvas import Canvas
-from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
-from textdiff.training import TrainingJob, is_main_process, require_same, train
+from textdiff.text.tokenizers import Tokenizer
+from textdiff.training import TrainingJob, is_main_process, require_same, require_trackers, train
 
-# Tokens of the last evaluation at least: a short text is corrupted several times.
-_FINAL_TOKENS = 1 << 16
+# Windows of a held-out canvas where nobody says how many fit; no gradient is kept of them.
+_HELD_OUT_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,7 @@ class PreparedRun:
     def tokenizer(self) -> Tokenizer:
         if self.start is not None:
             return self.start.tokenizer
-        wanted = self.recipe.tokenizer
-        if wanted.path is not None:
-            return load_tokenizer(self._texts.find(wanted.path))
-        if self._prepared is not None:
-            return prepared_tokenizer(self._prepared, wanted)
-        chunks = (chunk.text for chunk in stream_chunks(self._texts.pieces(self.recipe.data.train)))
-        return train_tokenizer(wanted.kind, chunks, wanted.vocab_size)
+        return self._texts.tokenizer(self.recipe.data.train, self.recipe.tokenizer)
 
     @cached_property
     def _texts(self) -> Texts:
@@ -76,6 +69,15 @@ class PreparedRun:
         cut = len(ids) - int(len(ids) * data.validation_share)
         return ids[:cut], ids[cut:]
 
+    @cached_property
+    def ends(self) -> DocumentEnds | None:
+        """How the documents are told apart that are not to see each other.
+
+        Raises:
+            ConfigError: the tokenizer puts nothing between them.
+        """
+        return DocumentEnds.of(self.tokenizer) if self.recipe.data.separate_documents else None
+
     @property
     def training_ids(self) -> Ids:
         return self._split[0]
@@ -85,9 +87,18 @@ class PreparedRun:
         return self._split[1]
 
     def model(self) -> DiffusionModel:
-        """A new model, or the one to start from."""
-        if self.start is not None:
-            return self.start.model
+        """A new model, or the one to start from.
+
+        Raises:
+            ConfigError: its network cannot separate documents, which the recipe asks for.
+        """
+        model = self._fresh_model() if self.start is None else self.start.model
+        model.config.separate_documents = self.recipe.data.separate_documents
+        if model.config.separate_documents:
+            require_separable(model.backbone, model.vocabulary, self.recipe.context_length)
+        return model
+
+    def _fresh_model(self) -> DiffusionModel:
         import torch
 
         recipe = self.recipe
@@ -100,13 +111,15 @@ class PreparedRun:
         recipe = self.recipe
         corpus = PackedCorpus(self.training_ids, recipe.context_length, recipe.seed)
         vocabulary, joins = self.tokenizer.vocabulary, word_joins(self.tokenizer)
-        return TrainingLoader(corpus, vocabulary, recipe.tasks, recipe.condition_dropout, joins)
+        return TrainingLoader(corpus, vocabulary, recipe.tasks, recipe.condition_dropout, joins, self.ends)
 
     def validation(self, windows: int | None) -> Iterator[Canvas]:
         """Held-out canvases; see `evaluation_batches`."""
         rows = self.recipe.training.per_device_train_batch_size
+        rows = _HELD_OUT_ROWS if rows == "auto" else rows
         length, seed = self.recipe.context_length, self.recipe.seed
-        return evaluation_batches(self.validation_ids, length, rows, self.tokenizer.vocabulary, seed, windows)
+        vocabulary = self.tokenizer.vocabulary
+        return evaluation_batches(self.validation_ids, length, rows, vocabulary, seed, windows, self.ends)
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""
@@ -131,9 +144,11 @@ def run_recipe(
         start: a model to start from instead of a new one.
 
     Raises:
-        ConfigError: `output` is a file, cannot be written to, or is the folder of a run that differs.
+        ConfigError: `output` is a file, cannot be written to, or is the folder of a run that differs; the package of a
+            tracker is missing; documents are to be separated, and the tokenizer or the network cannot.
         CheckpointError: the state that was asked for, or every state there is, is damaged.
     """
+    require_trackers(recipe.training.trackers)
     state = state_to_resume(recipe, output, resume)
     run = PreparedRun(recipe, folder, start)
     fingerprint = run.fingerprint()
@@ -147,46 +162,28 @@ def run_recipe(
     begin(output, recipe)
     result = Checkpoint(model, run.tokenizer, recipe.samplers or DefaultSamplers.of(model.process), plain)
     held_out = len(run.validation_ids) > 1
-    progress = train(
-        TrainingJob(
-            model=model,
-            loader=loader,
-            objective=recipe.objective,
-            config=recipe.training,
-            output=output,
-            seed=recipe.seed,
-            validation=run.validation if held_out else None,
-            save_model=lambda: result.save(output / "model"),
-            fingerprint=fingerprint,
-        ),
-        state,
-    )
-    if not is_main_process():
-        return result
-    scores = _final_scores(run, model) if held_out else []
+    with Reporting(recipe, output) as reporting:
+        progress = train(
+            TrainingJob(
+                model=model,
+                loader=loader,
+                objective=recipe.objective,
+                config=recipe.training,
+                output=output,
+                seed=recipe.seed,
+                validation=run.validation if held_out else None,
+                save_model=lambda: result.save(output / "model"),
+                fingerprint=fingerprint,
+                on_record=reporting.record,
+            ),
+            state,
+        )
+        if not is_main_process():
+            return result
+        report = score_held_out(model, run.tokenizer, run.validation_ids, recipe.seed) if held_out else None
+        reporting.finish(progress.step, model.process, report)
+    scores = report.scores if report else []
     card = model_card(model, run.tokenizer, plain, scores, progress.step, progress.tokens, progress.seconds)
     result = replace(result, metrics={"scores": [score.plain() for score in scores]}, card=card)
     result.save(output / "model")
     return result
-
-
-def _final_scores(run: PreparedRun, model: DiffusionModel) -> list[Score]:
-    """All of the held-out text under the finished model, and what counting would reach on it."""
-    model.eval()
-    text = run.tokenizer.decode(run.validation_ids.tolist())
-    scored = ScoredText(run.validation_ids, len(text.encode()), len(text.split()))
-    repeats = -(-_FINAL_TOKENS // len(run.validation_ids))
-    sign = signature(
-        {
-            "process": name_of(model.process),
-            "data": f"{hashlib.sha256(text.encode()).hexdigest()[:12]}",
-            "context": model.config.context_length,
-            "packing": "consecutive",
-            "windows": "all",
-            "repeats": repeats,
-            "seed": run.recipe.seed,
-            "version": textdiff.__version__,
-        }
-    )
-    found = measure_nelbo(model, run.tokenizer, scored, repeats, None, run.recipe.seed)
-    return [*likelihood_scores(found, scored, run.tokenizer, sign), *entropy_scores(scored, run.tokenizer, sign)]

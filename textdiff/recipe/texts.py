@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textdiff.corpus import Piece, Problem, read_corpus
+from textdiff.corpus import Piece, Problem, read_corpus, stream_chunks
 from textdiff.data import PreparedCorpus, encode_pieces, is_prepared
 from textdiff.data.packing import Ids
 from textdiff.errors import ConfigError, DataError
+from textdiff.files import unusable
 from textdiff.recipe.recipe import DataConfig, TokenizerConfig
 from textdiff.registry import to_config
-from textdiff.text.tokenizers import Tokenizer
+from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,34 @@ class Texts:
             )
         return PreparedCorpus.open(folders[0]) if folders else None
 
-    def pieces(self, names: str | Sequence[str], skipped: list[Problem] | None = None) -> Iterator[Piece]:
-        """The documents; bad rows that are left out are added to `skipped`."""
+    def pieces(
+        self,
+        names: str | Sequence[str],
+        skipped: list[Problem] | None = None,
+        on_bytes: Callable[[int], None] = lambda size: None,
+    ) -> Iterator[Piece]:
+        """The documents; bad rows that are left out are added to `skipped`. See `read_corpus` for `on_bytes`."""
         note = (lambda problem: None) if skipped is None else skipped.append
-        return read_corpus(self.files(names), self.data.options(), self.data.skip_bad, note)
+        return read_corpus(self.files(names), self.data.options(), self.data.skip_bad, note, on_bytes)
+
+    def tokenizer(
+        self,
+        names: str | Sequence[str],
+        wanted: TokenizerConfig,
+        on_bytes: Callable[[int], None] = lambda size: None,
+    ) -> Tokenizer:
+        """The tokenizer that is asked for: loaded, that of a prepared corpus, or trained on the text.
+
+        Raises:
+            ConfigError: it is not the one of the prepared corpus, or cannot be trained.
+            DataError: a file cannot be used.
+        """
+        if wanted.path is not None:
+            return load_tokenizer(self.find(wanted.path))
+        if (prepared := self.prepared(names)) is not None:
+            return prepared_tokenizer(prepared, wanted)
+        chunks = (chunk.text for chunk in stream_chunks(self.pieces(names, on_bytes=on_bytes)))
+        return train_tokenizer(wanted.kind, chunks, wanted.vocab_size)
 
     def ids(self, names: str | Sequence[str], tokenizer: Tokenizer, aloud: bool = True) -> Ids:
         """All tokens: in memory, or those of a prepared corpus in its file.
@@ -70,6 +95,8 @@ class Texts:
 
     def find(self, name: str) -> Path:
         """A path of the recipe: as it is, beside the recipe, or in the folder that TEXTDIFF_DATA names."""
+        if problem := unusable(name):
+            raise DataError(f"{name} cannot be read: {problem}")
         places = [Path(), self.folder, *map(Path, filter(None, [os.environ.get("TEXTDIFF_DATA")]))]
         found = [place / name for place in places if (place / name).exists()]
         if not found:

@@ -52,7 +52,11 @@ class Canvas:
         return self._map(lambda tensor: tensor[:, :length] if tensor.dim() == 2 else tensor)
 
     def to(self, device: torch.device | str) -> Canvas:
-        return self._map(lambda tensor: tensor.to(device))
+        return self._map(lambda tensor: tensor.to(device, non_blocking=tensor.is_pinned()))
+
+    def pin_memory(self) -> Canvas:
+        """In memory that a GPU fetches from by itself, so that `to` need not wait."""
+        return self._map(lambda tensor: tensor.pin_memory())
 
     def with_ids(self, ids: Tensor) -> Canvas:
         return replace(self, ids=ids)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
-from textdiff.errors import DataError
+from textdiff.errors import CheckpointError, DataError
 from textdiff.text.pieces import Kind, components, kind_of, piece_bytes
 from textdiff.text.spelling import Spelling, spelling_of
 from textdiff.text.wordpiece import is_unused
@@ -72,10 +73,12 @@ class Tokenizer:
 
         Raises:
             DataError: a text holds a lone surrogate, which no encoding can carry.
+            CheckpointError: a rule of the tokenizer fails, such as a pattern that finds no end.
         """
         backend = self.backend if start else self._inner_backend
         try:
-            rows = [e.ids for e in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+            with working("the tokenizer does not work on this text"):
+                rows = [e.ids for e in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
         except TypeError:
             bad = next((t for t in texts if any("\ud800" <= c <= "\udfff" for c in t)), "")
             raise DataError(f"a text holds a lone surrogate, which is not a character: {bad[:40]!r}") from None
@@ -94,7 +97,8 @@ class Tokenizer:
         Raises:
             DataError: the tokenizer cannot write the text.
         """
-        encoding = (self.backend if start else self._inner_backend).encode(text, add_special_tokens=False)
+        with working("the tokenizer does not work on this text"):
+            encoding = (self.backend if start else self._inner_backend).encode(text, add_special_tokens=False)
         cuts = [0]
         for token, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if token in self._forbidden:
@@ -239,6 +243,18 @@ class Tokenizer:
 
     def _id(self, token: str | None) -> int | None:
         return None if token is None else self.backend.token_to_id(token)
+
+
+@contextmanager
+def working(otherwise: str) -> Iterator[None]:
+    """Turns what the library of tokenizers raises into a `CheckpointError`: bare Exceptions, and panics, which are not even
+    that."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
+        raise CheckpointError(f"{otherwise}: {error}") from None
 
 
 def _is_utf8(piece: bytes) -> bool:

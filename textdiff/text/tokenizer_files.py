@@ -10,9 +10,10 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 
-from textdiff.errors import CheckpointError
-from textdiff.text.tokenizer import Tokenizer
+from textdiff.errors import CheckpointError, ConfigError
+from textdiff.text.tokenizer import Tokenizer, working
 
+_MOST_IDS = 1 << 21
 _ROLES = ("mask_token", "pad_token", "unk_token", "cls_token", "sep_token", "bos_token", "eos_token")
 _USUAL = {
     "mask_token": ("[MASK]", "<mask>"),
@@ -48,13 +49,33 @@ def load_tokenizer(folder: Path | str, size: int | None = None) -> Tokenizer:
             f"{place} holds no tokenizer: tokenizer.json, vocab.txt, or vocab.json with merges.txt is needed "
             "(transformers' save_pretrained writes tokenizer.json)"
         )
-    return Tokenizer(backend, _roles(config, backend), size)
+    _require_few_ids(place, backend)
+    try:
+        with working(f"{place} holds a tokenizer that does not work"):
+            return Tokenizer(backend, _roles(config, backend), size)
+    except ConfigError as error:
+        raise CheckpointError(f"{place} holds a tokenizer that cannot be used: {error}") from None
+
+
+def _require_few_ids(place: Path, backend: Backend) -> None:
+    """A damaged file must not have tables of absurd sizes made: the library writes one with a row for every id."""
+    highest = max(backend.get_vocab(with_added_tokens=True).values(), default=0)
+    if highest >= _MOST_IDS:
+        raise CheckpointError(f"{place}: the tokenizer has the id {highest:,}, and ids below {_MOST_IDS:,} can be used")
 
 
 def _parse(path: Path) -> Backend:
+    text = _read_text(path)
     try:
-        return Backend.from_str(path.read_text(encoding="utf-8"))
+        return Backend.from_str(text)
     except Exception as error:  # the library raises bare Exception
+        raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not a tokenizer that can be read: {error}") from None
 
 
@@ -86,7 +107,7 @@ def _roles(config: dict[str, Any], backend: Backend) -> dict[str, str]:
 
 def _from_entries(path: Path, lowercase: bool | None) -> Backend:
     """WordPiece where entries start with ##; else the longest entry that matches, as for chemical strings."""
-    entries = path.read_text(encoding="utf-8").split("\n")
+    entries = _read_text(path).split("\n")
     entries = [entry.removesuffix("\r") for entry in (entries[:-1] if entries[-1] == "" else entries)]
     vocab = {entry: i for i, entry in enumerate(entries)}
     if "[UNK]" not in vocab:
@@ -116,7 +137,7 @@ def _from_entries(path: Path, lowercase: bool | None) -> Backend:
 def _from_merges(place: Path) -> Backend:
     """The two files of GPT-2's and RoBERTa's byte-level BPE."""
     vocab = _read_json(place / "vocab.json")
-    lines = (place / "merges.txt").read_text(encoding="utf-8").splitlines()
+    lines = _read_text(place / "merges.txt").splitlines()
     merges = [line.partition(" ")[::2] for line in lines if line and not line.startswith("#version")]
     try:
         backend = Backend(models.BPE(vocab, merges))

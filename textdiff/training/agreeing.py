@@ -19,6 +19,11 @@ def largest(accelerator: Accelerator, number: int) -> int:
     return int(accelerator.gather(torch.tensor([number], device=accelerator.device)).max())
 
 
+def smallest(accelerator: Accelerator, number: int) -> int:
+    """The smallest of the numbers that the processes have."""
+    return -largest(accelerator, -number)
+
+
 def any_of(accelerator: Accelerator, here: bool) -> bool:
     """Whether something holds in one of the processes at least."""
     return bool(largest(accelerator, int(here)))

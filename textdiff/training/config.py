@@ -16,18 +16,23 @@ class TrainingConfig:
 
     Attributes:
         max_steps: optimizer steps.
-        per_device_train_batch_size: samples of one process in one forward pass. `auto`: the largest power of two that fits
-            in memory, found by trying; it needs `global_batch_size`, so that what is learned never depends on the machine
-            (`auto_find_batch_size` of Hugging Face changes the global batch instead). A run that goes on takes no more at
-            once than it did before, so that it ends with the same bits.
+        per_device_train_batch_size: samples of one process in one forward pass. `auto`: a power of two that fits in memory,
+            found by trying (on CPUs no more than are faster, 2,048 tokens a core); it needs `global_batch_size`, so that what
+            is learned never depends on the machine but for the masks of dropout (`auto_find_batch_size` of Hugging Face
+            changes the global batch instead). A run that goes on takes no more at once than it did before, so that it ends
+            with the same bits.
         gradient_accumulation_steps: forward passes of one optimizer step, where `global_batch_size` is not given.
         global_batch_size: samples of one optimizer step, over all processes. Each process takes an equal share, in as many
             forward passes as `per_device_train_batch_size` makes necessary. By default the product of that,
             `gradient_accumulation_steps` and the number of processes.
         gradient_checkpointing: keeps only what enters each layer, and computes the rest again in the backward pass: about a
             third slower, for a fraction of the memory (arXiv 1604.06174). The gradients are the same.
+        torch_compile: the layers but the last are compiled (`torch.compile`): a minute at the start, then faster on GPUs. It
+            needs a C++ compiler.
         fsdp: weights, gradients and the optimizer's state are sharded over the processes (FSDP2, arXiv 2304.11277) instead
             of copied. So does `accelerate launch --use_fsdp --fsdp_version 2`, whatever stands here.
+        dataloader_num_workers: processes that make batches ahead. `auto`: up to 4 beside a GPU, none where the network itself
+            runs on the CPU. What is learned does not depend on it.
         learning_rate: the peak.
         warmup_steps: from 0 to the peak.
         lr_scheduler_type: how the rate falls after that. `warmup_stable_decay` stays at the peak and falls linearly to zero
@@ -54,7 +59,9 @@ class TrainingConfig:
     gradient_accumulation_steps: int = 1
     global_batch_size: int | None = None
     gradient_checkpointing: bool = False
+    torch_compile: bool = False
     fsdp: bool = False
+    dataloader_num_workers: int | Literal["auto"] = "auto"
     learning_rate: float = 1e-3
     warmup_steps: int = 50
     lr_scheduler_type: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "cosine"
@@ -90,9 +97,10 @@ class TrainingConfig:
         for name in ("learning_rate", "max_grad_norm", "adam_epsilon"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("warmup_steps", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("warmup_steps", "weight_decay", "dataloader_num_workers"):
+            value = getattr(self, name)
+            if value != "auto" and value < 0:
+                raise ConfigError(f"{name} must not be negative, got {value}")
         for name in ("adam_beta1", "adam_beta2", "decay_share", "ema_decay"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

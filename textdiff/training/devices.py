@@ -43,6 +43,11 @@ def process_count() -> int:
     return int(PartialState(cpu=not torch.accelerator.is_available()).num_processes)
 
 
+def processes_here() -> int:
+    """How many of them run on this machine, as far as the launcher says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or process_count()
+
+
 def has_bf16_units() -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if torch.cuda.is_available():

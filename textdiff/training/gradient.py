@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -33,7 +34,14 @@ class BatchGradient:
         self._step, self._accelerator, self._sharded = step, accelerator, sharded
         self._parameters = [p for p in step.parameters() if p.requires_grad]
 
-    def compute(self, canvas: Canvas, level: Tensor, tokens: int, say: Callable[[str], None]) -> tuple[float, float]:
+    def compute(
+        self,
+        canvas: Canvas,
+        level: Tensor,
+        tokens: int,
+        say: Callable[[str], None],
+        attempt: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> tuple[float, float]:
         """Leaves the gradient of the loss per token in `.grad` of the parameters, in every process the same.
 
         Args:
@@ -41,6 +49,7 @@ class BatchGradient:
             level: float64 [B], the noise levels of its rows.
             tokens: free tokens of the whole batch.
             say: told when the parts become smaller.
+            attempt: surrounds each attempt, so that one which failed leaves no trace in what is random.
 
         Returns:
             The loss and the NELBO per token of the whole batch.
@@ -49,7 +58,9 @@ class BatchGradient:
             ResourceError: a single sample needs more memory than there is.
         """
         while True:
-            sums, used = self._agreed(self._own_share(canvas, level, tokens))
+            with attempt():
+                own = self._own_share(canvas, level, tokens)
+            sums, used = self._agreed(own)
             if not sums[2]:
                 self._exchange(used)
                 return float(sums[0]) / tokens, float(sums[1]) / tokens
@@ -76,10 +87,11 @@ class BatchGradient:
         # Sharded gradients are averaged over the processes as they are made; the loss is a sum over the whole batch.
         scale = (self._accelerator.num_processes if self._sharded else 1) / tokens
         device = self._accelerator.device
+        canvas, level = canvas.to(device), level.to(device)
         sums = torch.zeros(2, dtype=torch.float64, device=device)
         try:
-            for part in torch.split(torch.arange(len(canvas.ids)), rows):
-                report = self._step(canvas.rows(part).to(device), level[part.to(level.device)])
+            for part in torch.split(torch.arange(len(canvas.ids), device=device), rows):
+                report = self._step(canvas.rows(part), level[part])
                 (report.loss * scale).backward()
                 sums += torch.stack((report.loss.detach().double(), report.nelbo_nats))
         except (MemoryError, RuntimeError) as error:
@@ -113,6 +125,9 @@ class BatchGradient:
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 gradients.append(parameter.grad)
         for bucket in _buckets(gradients):
+            if len(bucket) == 1 and bucket[0].is_contiguous():  # a large one: a copy might not fit
+                torch.distributed.all_reduce(bucket[0])
+                continue
             flat = torch.cat([gradient.flatten() for gradient in bucket])
             torch.distributed.all_reduce(flat)
             parts = torch.split(flat, [gradient.numel() for gradient in bucket])

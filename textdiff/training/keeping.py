@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -55,8 +57,14 @@ class KeptStates:
 
     def save_or_warn(self, progress: Progress, log: RunLog) -> None:
         """As `save`; where `save_failure` is `warn`, a full disk is said and no more."""
-        try:
+        with self.surviving(log):
             self.save(progress)
+
+    @contextmanager
+    def surviving(self, log: RunLog) -> Iterator[None]:
+        """Where `save_failure` is `warn`, what cannot be written inside the `with` for want of room is said and no more."""
+        try:
+            yield
         except ResourceError as error:
             if self._config.save_failure == "stop":
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,15 +27,17 @@ class RunLog:
         max_steps: int,
         start: int,
         on_record: Callable[[str, Mapping[str, Any]], None] = lambda kind, values: None,
+        must_write: bool = True,
     ) -> None:
         """Opens the log.
 
         Args:
             path: of the log, or None for one that writes nothing.
             max_steps, start: where the run ends and where it begins.
-            on_record: called with every record that was written: what it is about, and its values.
+            on_record: called with every record: what it is about, and its values.
+            must_write: whether a log that cannot be written is an error; else it is said once, and no more.
         """
-        self._on_record = on_record
+        self._on_record, self._must_write, self._complained = on_record, must_write, False
         self._file = None if path is None else path.open("a", encoding="utf8")
         self._console = Console(stderr=True, quiet=path is None)
         columns = (
@@ -68,15 +71,24 @@ class RunLog:
         self._progress.update(self._task, completed=step, news=self._news)
 
     def record(self, kind: str, **values: Any) -> None:
-        """Writes one line of the log."""
-        if self._file is not None:
-            seconds = round(time.monotonic() - self._began, 3)
-            try:
-                self._file.write(json.dumps({"event": kind, "seconds": seconds, **values}) + "\n")
-                self._file.flush()
-            except OSError as error:
-                raise ResourceError(f"{self._file.name} cannot be written: {system_words(error)}") from None
-            self._on_record(kind, {"seconds": seconds, **values})
+        """Writes one line of the log. Numbers that are not finite become null, as JSON knows no others."""
+        if self._file is None:
+            return
+        values = {"seconds": round(time.monotonic() - self._began, 3), **values}
+        plain = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
+        try:
+            self._file.write(json.dumps({"event": kind, **plain}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._failed(f"{self._file.name} cannot be written: {system_words(error)}")
+        self._on_record(kind, values)
+
+    def _failed(self, problem: str) -> None:
+        if self._must_write:
+            raise ResourceError(problem)
+        if not self._complained:
+            self.say(f"{problem}; training goes on")
+        self._complained = True
 
     def say(self, message: str) -> None:
         """Tells the person something, on stderr."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,14 +16,15 @@ from torch.nn.utils import clip_grad_norm_
 
 from textdiff.data import TrainingLoader
 from textdiff.draws import Draws
-from textdiff.errors import NonFiniteError, ResourceError
+from textdiff.errors import ConfigError, NonFiniteError, ResourceError
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.model import DiffusionModel
 from textdiff.objectives import Objective, stratified
 from textdiff.text.canvas import Canvas
-from textdiff.training.agreeing import largest, total
+from textdiff.training.agreeing import largest, smallest, total
+from textdiff.training.batches import batches, lost_worker, workers_for
 from textdiff.training.config import TrainingConfig
-from textdiff.training.devices import has_bf16_units, make_accelerator
+from textdiff.training.devices import has_bf16_units, make_accelerator, processes_here
 from textdiff.training.ema import ExponentialMovingAverage
 from textdiff.training.gradient import BatchGradient, same_start
 from textdiff.training.keeping import KeptStates, last_good
@@ -72,13 +74,15 @@ def train(job: TrainingJob, resume: Path | None = None) -> Progress:
     """Trains to the end, or goes on from a saved state.
 
     A run with N processes of batch B equals one with a single process of batch N * B, up to rounding: samples, noise and
-    noise levels are numbered over the global batch.
+    noise levels are numbered over the global batch. Dropout is the exception: its masks depend on the process and on how
+    many samples are taken at once.
 
     Raises:
         NonFiniteError: `max_skipped_steps` steps in a row had a gradient that was not finite.
         PreemptedError: SIGTERM came; a state was written.
         KeyboardInterrupt: SIGINT came; a state was written. A second one ends the run at once.
         ResourceError: a single sample needs more memory than there is, or the disk is full.
+        ConfigError: the processes would go on from different states; the network cannot do what `config` asks for.
     """
     return _Trainer(job).run(resume)
 
@@ -97,6 +101,8 @@ class _Trainer:
         # Where weights are sharded, a copy is trained, and the job's model is given its averages whole when they are wanted.
         self.trained = job.model if sharding is None else sharding.copy(job.model)
         bf16 = has_bf16_units() if config.bf16 is None else config.bf16
+        if config.torch_compile:
+            self.trained.backbone.compile_layers()
         step = TrainingStep(self.trained, job.objective, bf16)
         if sharding is not None:
             sharding.spread(step)
@@ -108,7 +114,7 @@ class _Trainer:
         self.average = ExponentialMovingAverage(self.trained)
         self.state = RunState(self.trained, self.average, self.optimizers, job.fingerprint or {})
         self.gradient = BatchGradient(step, self.accelerator, 1, sharding is not None)
-        self.levels = Draws.seeded(job.seed, self.accelerator.device).fold(_LEVELS)
+        self.levels = Draws.seeded(job.seed).fold(_LEVELS)
         self.failures = 0
         self.stop = StopRequests()
         self.kept = KeptStates(self.state, self.accelerator, job.output, config)
@@ -117,8 +123,14 @@ class _Trainer:
         try:
             return self._run(resume)
         except RuntimeError as error:
+            if lost := lost_worker(error):
+                raise lost from None
             if self.accelerator.num_processes > 1 and _lost_connection(error):
                 raise ResourceError("another process of this run has ended too early; its states are kept") from None
+            if self.job.config.torch_compile and (reason := _not_compiled(error)):
+                raise ConfigError(
+                    f"training.torch_compile: {reason}; set it to false, or see textdiff doctor"
+                ) from None
             raise
 
     def _run(self, resume: Path | None) -> Progress:
@@ -126,15 +138,18 @@ class _Trainer:
         before = Progress() if resume is None else saved_progress(resume)
         main = self.accelerator.is_main_process
         log_file = self.job.output / "log.jsonl" if main else None
-        with RunLog(log_file, config.max_steps, before.step, self.job.on_record) as log, self.stop:
+        must_write = config.save_failure == "stop"
+        with RunLog(log_file, config.max_steps, before.step, self.job.on_record, must_write) as log, self.stop:
+            self._require_same_start(before)
             self.gradient.rows = self._rows(before, log)
             progress = before if resume is None else self.state.load(resume)
             self.kept.came_from(resume, progress)
             log.record("start", step=progress.step, training=asdict(config), **self._batch())
+            shares = self._shares(range(progress.step, config.max_steps))
             while progress.step < config.max_steps:
                 if received := largest(self.accelerator, self.stop.received):
                     raise stopped(received, progress.step, self.kept.save(progress))
-                progress = self._step(progress, log)
+                progress = self._step(progress, next(shares), log)
                 if progress.step % config.eval_steps == 0 and progress.step < config.max_steps:
                     self._evaluate(progress, log)
                 if progress.step % config.save_steps == 0 or progress.step == config.max_steps:
@@ -150,17 +165,26 @@ class _Trainer:
         """How the samples of a step are shared out."""
         return {"samples": self.samples, "rows": self.gradient.rows, "processes": self.accelerator.num_processes}
 
-    def _step(self, progress: Progress, log: RunLog) -> Progress:
-        """One optimizer step."""
+    def _require_same_start(self, before: Progress) -> None:
+        """All processes go on from the same step: each finds its state on the disk that it sees."""
+        first, last = smallest(self.accelerator, before.step), largest(self.accelerator, before.step)
+        if first != last:
+            raise ConfigError(
+                f"one process would go on from step {first} and another from step {last}: {self.job.output} must be on a disk "
+                "that all of them see"
+            )
+
+    def _step(self, progress: Progress, share: Canvas, log: RunLog) -> Progress:
+        """One optimizer step on this process's share of the batch."""
         config = self.job.config
         began = time.monotonic()
         self.step_module.train()
         rate = config.learning_rate_at(progress.step)
         set_learning_rate(self.optimizers, rate)
-        canvas, level = self._share(progress.step)
-        tokens = max(1, total(self.accelerator, int(canvas.free.sum())))
-        with self._own_dropout(progress.step):
-            loss, nelbo = self.gradient.compute(canvas, level, tokens, log.say)
+        tokens = max(1, total(self.accelerator, int(share.free.sum())))
+        level = self._levels(progress.step, len(share.ids))
+        attempt = functools.partial(self._own_dropout, progress.step)
+        loss, nelbo = self.gradient.compute(share, level, tokens, log.say, attempt)
         norm = float(whole(clip_grad_norm_(self.step_module.parameters(), config.max_grad_norm)))
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
@@ -180,7 +204,7 @@ class _Trainer:
             tokens=progress.tokens + tokens,
             skipped=progress.skipped + (not finite),
             seconds=progress.seconds + time.monotonic() - began,
-            rows=self.gradient.rows if config.per_device_train_batch_size == "auto" else 0,
+            rows=self.gradient.rows if self.gradient.rows != config.per_device_train_batch_size else 0,
         )
 
     @contextlib.contextmanager
@@ -191,22 +215,29 @@ class _Trainer:
             torch.manual_seed(int(self.levels.fold(_DROPOUT, step, self.accelerator.process_index).keys[0]))
             yield
 
-    def _share(self, step: int) -> tuple[Canvas, torch.Tensor]:
-        """This process's samples of global batch `step`, and their noise levels."""
-        rows = self.samples // self.accelerator.num_processes
-        first = self.accelerator.process_index * rows
-        canvas = self.job.loader.batch(step * self.samples + first, rows)
-        return canvas, stratified(self.levels.fold(step), first, rows, self.samples)
+    def _shares(self, steps: range) -> Iterator[Canvas]:
+        """This process's samples of each global batch."""
+        job, accelerator = self.job, self.accelerator
+        rows, samples = self.samples // accelerator.num_processes, self.samples
+        first = accelerator.process_index * rows
+        workers = workers_for(job.config.dataloader_num_workers, accelerator.device, processes_here())
+        on_gpu = accelerator.device.type == "cuda"
+        return batches(lambda step: job.loader.batch(step * samples + first, rows), steps, workers, on_gpu)
+
+    def _levels(self, step: int, rows: int) -> torch.Tensor:
+        """The noise levels of this process's samples."""
+        return stratified(self.levels.fold(step), self.accelerator.process_index * rows, rows, self.samples)
 
     def _rows(self, before: Progress, log: RunLog) -> int:
-        """How many samples to take at once: as the recipe says, or as many as fit."""
+        """How many samples to take at once: as the recipe says, or as many as fit; never more than the run did before."""
+        self.step_module.train()  # memory is wanted for what only training keeps
         wanted = self.job.config.per_device_train_batch_size
         if wanted != "auto":
-            return wanted
+            return min(wanted, before.rows or wanted)
         processes = self.accelerator.num_processes
         share = self.samples // processes
-        # A run that goes on takes no more than before: with other parts its last bits would be others.
-        most = min(share, before.rows) if before.rows else share
+        # With other parts the last bits of a run that goes on would be others.
+        most = min(share, before.rows or share)
         with self._own_dropout(0):
             rows = rows_at_once(self.gradient, self.optimizers, self.job.loader, most, self.accelerator)
         where = f" in each of {processes} processes" if processes > 1 else ""
@@ -246,7 +277,8 @@ class _Trainer:
         with self._averaged():
             if not self.accelerator.is_main_process:
                 return None
-            self.job.save_model()
+            with self.kept.surviving(log):
+                self.job.save_model()
             if self.job.validation is None:
                 return None
             canvases = (c.to(self.accelerator.device) for c in self.job.validation(self.job.config.eval_windows))
@@ -255,6 +287,12 @@ class _Trainer:
         score = f"{found.nats_per_token:.4f} ± {found.standard_error:.4f} nats/token"
         log.say(f"step {progress.step}: held-out nelbo {score}")
         return found
+
+
+def _not_compiled(error: RuntimeError) -> str:
+    """Why the compiler gave up, in a line; "" for all other errors."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")) else ""
 
 
 def _lost_connection(error: RuntimeError) -> bool:

@@ -84,9 +84,22 @@ def _high_water() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def left_in_container() -> int:
-    """What a control group leaves (version 2); no limit where there is none."""
-    folder = Path("/sys/fs/cgroup")
+def left_in_container(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """What the control groups (version 2) that this process is in leave; no limit where there is none.
+
+    Args:
+        root: where the groups are mounted.
+        own: the file that names the group of this process, as `0::/a/b`.
+    """
+    inner = ""
+    with contextlib.suppress(OSError):
+        inner = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "")
+    group = root / inner.strip("/")
+    folders = [group, *group.parents][: len(group.relative_to(root).parts) + 1]
+    return min(map(_left_in_group, folders), default=sys.maxsize)
+
+
+def _left_in_group(folder: Path) -> int:
     with contextlib.suppress(OSError, ValueError, KeyError):
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         taken = int((folder / "memory.current").read_text()) - int(stat["inactive_file"])  # a cache gives way

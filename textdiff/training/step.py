@@ -1,4 +1,4 @@
-"""What runs forward in a training step, as one module so that Accelerate can wrap it."""
+"""What runs forward in a training step, as one module: FSDP2 shards it as a whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textdiff.text.canvas import Canvas
 
 
 class TrainingStep(nn.Module):
-    """The model under its objective. Gradients are synchronised by whatever wraps this module.
+    """The model under its objective. Gradients are exchanged afterwards, by `BatchGradient`.
 
     Autocast is ours and not Accelerate's, whose precision is fixed for all of a process's life by the first run in it.
     """

@@ -12,7 +12,8 @@ from accelerate.utils.memory import clear_device_cache
 from torch.optim import Optimizer
 
 from textdiff.data import TrainingLoader
-from textdiff.training.agreeing import any_of
+from textdiff.errors import ResourceError
+from textdiff.training.agreeing import any_of, smallest
 from textdiff.training.fitting import rows_that_fit
 from textdiff.training.gradient import BatchGradient
 from textdiff.training.memory import gauge_for
@@ -48,9 +49,12 @@ def rows_at_once(
 
     if accelerator.device.type == "cpu":
         length = loader.batch(0, 1).shape[1]
-        most = min(most, max(1, _TOKENS_PER_CORE * torch.get_num_threads() // length))
+        most = smallest(accelerator, min(most, max(1, _TOKENS_PER_CORE * torch.get_num_threads() // length)))
     try:
         rows = rows_that_fit(trial, most, gauge_for(accelerator.device), functools.partial(any_of, accelerator))
+    except ResourceError as error:
+        number = "training.per_device_train_batch_size"
+        raise ResourceError(f"while trying how many samples fit: {error}; or give {number} a number") from None
     finally:
         gradient.clear()
         for optimizer in optimizers:
