@@ -275,7 +275,7 @@ def test_d4_a_document_of_a_gigabyte_is_refused_with_the_limit(tmp_path: Path, w
     command, *rest = words
     code, peak, said = measured(tmp_path, command, "text.txt", "-m", "model", *rest)
     assert code == 4 and "text.txt" in said and "268,435,456" in said, said
-    assert peak < 600 and not (tmp_path / "new.txt").exists()
+    assert peak < 1000 and not (tmp_path / "new.txt").exists()
 
 
 @pytest.mark.slow

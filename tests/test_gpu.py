@@ -149,7 +149,7 @@ def cli(*words: str) -> subprocess.CompletedProcess[str]:
     hidden = {} if ON_GPU else {"CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         [sys.executable, "-m", "textdiff", *words],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | hidden,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])} | hidden,  # what was brought, too
         capture_output=True,
         text=True,
         timeout=600,

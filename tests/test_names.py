@@ -218,14 +218,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def said_of(name: str, *words: str) -> str:
-    ended = run(*(words or ("infill", "-", "-m")), name, stdin=b"[MASK]")
+def said_of(*words: str) -> str:
+    ended = run(*(words or ("infill", "-", "-m", ABSENT)), stdin=b"[MASK]")
     assert (ended.code, ended.out, ended.err.count("\n")) == (5, b"", 1)
     return ended.err
 
 
 def test_r1_offline_it_says_what_to_download_and_where(cache: Path, touched: list[object]) -> None:
-    said = said_of(ABSENT)
+    said = said_of()
     assert "neither a folder here nor in the cache of models, and the environment says to keep off the hub" in said
     assert f"Run `hf download {ABSENT}` where there is a network, and copy the folder " in said
     assert f"models--somebody--no-such-model from the cache there to {cache} here" in said
@@ -235,16 +235,15 @@ def test_r1_offline_it_says_what_to_download_and_where(cache: Path, touched: lis
 @pytest.mark.parametrize(
     "words",
     [
-        "verify",
-        "info",
-        "generate A -m",
-        "infill text.txt -m",
-        "evaluate --data text.txt -m",
-        "score text.txt -m",
-        "revise text.txt -m",
-        "finetune --data text.txt --output run -m",
-        "tokenizer check --data text.txt",
-        "data prepare --data text.txt --output out --tokenizer",
+        "verify NAME",
+        "info NAME",
+        "generate A -m NAME",
+        "evaluate --data text.txt -m NAME",
+        "score text.txt -m NAME",
+        "revise text.txt -m NAME",
+        "finetune --data text.txt --output run -m NAME",
+        "tokenizer check NAME --data text.txt",
+        "data prepare --data text.txt --output out --tokenizer NAME",
     ],
 )
 def test_r1_every_command_says_it(
@@ -252,8 +251,8 @@ def test_r1_every_command_says_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(TEXT)
-    assert f"hf download {ABSENT}" in said_of(ABSENT, *words.split())
-    assert touched == []
+    assert f"hf download {ABSENT}" in said_of(*words.replace("NAME", ABSENT).split())
+    assert touched == [] and [*tmp_path.iterdir()] == [tmp_path / "text.txt"]
 
 
 def test_r1_without_a_network_it_says_so_at_once(
@@ -261,7 +260,7 @@ def test_r1_without_a_network_it_says_so_at_once(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     began = time.monotonic()
-    said = said_of(ABSENT)
+    said = said_of()
     assert time.monotonic() - began < 2
     assert f"and {constants.ENDPOINT} does not answer. Run `hf download {ABSENT}`" in said
     assert touched != []  # what other tests trap would be seen
@@ -312,7 +311,7 @@ def test_r1_a_hub_that_says_nothing_is_not_waited_for(
         raise FileNotFoundError
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    assert "does not answer" in said_of(ABSENT)
+    assert "does not answer" in said_of()
     assert (asked, silence.is_set()) == ([True], False)
 
 
@@ -337,6 +336,6 @@ def test_r1_a_name_that_the_hub_does_not_know_is_another_sentence(cache: Path, m
         raise FileNotFoundError
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    assert "Check the name, or give a folder" in said_of(ABSENT)
+    assert "Check the name, or give a folder" in said_of()
     monkeypatch.undo()
-    assert "nor a name that a model of the hub can have" in said_of("owner/two words")
+    assert "nor a name that a model of the hub can have" in said_of("infill", "-", "-m", "owner/two words")

@@ -28,7 +28,7 @@ class Runner:
         self.options, self.progress, self.slice = options, progress, slice_
         self.environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(map(str, (ROOT, site))),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "PYTHONUNBUFFERED": "1",
             "HF_HUB_OFFLINE": "1",
             "TEXTDIFF_GPU_TESTS_ON": options.device,

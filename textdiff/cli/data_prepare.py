@@ -103,11 +103,14 @@ def _asked(
 def _folder_of(tokenizer: str) -> Path:
     """The folder that holds a tokenizer, named as models are."""
     from textdiff.infiller import find_model
+    from textdiff.infiller.loading import is_hub_name
     from textdiff.text.tokenizers import TRAINABLE
 
     try:
         return find_model(tokenizer)
     except CheckpointError:
+        if is_hub_name(tokenizer):  # the sentence says how to bring it here
+            raise
         raise CheckpointError(
             f"{tokenizer!r} is neither a folder or model with a tokenizer nor a kind of one."
             f"{nearest(tokenizer, TRAINABLE)} Kinds: {', '.join(TRAINABLE)}"

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from textdiff.cli.checks import Asked, Finding, run_checks
-from textdiff.cli.checks.hub import hub_is, is_offline
+from textdiff.cli.checks.hub import is_offline, without_hub
 from textdiff.cli.options import AsJson, Model
 from textdiff.cli.output import put, put_json, shows_colours
 from textdiff.cli.visible import painted, visible
@@ -33,7 +33,7 @@ _TIE = "\N{NO-BREAK SPACE}"
 def doctor(
     model: Model = "default",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Keep off the network, also for a model of the hub.")
+        bool, typer.Option("--offline", help="There will be no network: MODEL must be here or in the cache.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -43,11 +43,11 @@ def doctor(
     and trains a tiny one in a temporary folder: stopped and gone on with, it must come
     out the same. A note needs no action; the exit code is 8 if a check failed.
 
-    The network is not used, except to fetch a model of the hub that -m names.
+    The network is not used. A model of the hub is looked for in the cache, and not fetched.
     """
     asked = Asked(model, offline or is_offline())
     findings: list[Finding] = []
-    with hub_is(offline=True):
+    with without_hub():
         for found in run_checks(asked):
             findings += found
             if not as_json:

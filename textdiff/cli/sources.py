@@ -98,6 +98,8 @@ def _matching(folder: Path, pattern: str) -> Iterator[Path]:
         yield from folder.rglob(pattern) if len(parts) == 1 else folder.glob(pattern)
     except ValueError:  # such as "**.md"
         raise UsageError(f"{pattern!r} is not a pattern: ** stands for whole folders, as in docs/**/*.md") from None
+    except RecursionError:
+        raise UsageError(f"{pattern[:40]!r}… is too deep for a pattern") from None
 
 
 def _require_places(sources: Sequence[Source], output: Path) -> None:

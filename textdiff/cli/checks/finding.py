@@ -14,7 +14,7 @@ class Asked:
 
     Attributes:
         model: its name, as for `textdiff.load`.
-        offline: whether the network is out of bounds even where the model is one of the hub.
+        offline: whether a model of the hub must be in the cache, as there will be no network.
     """
 
     model: str = "default"

@@ -1,4 +1,4 @@
-"""Whether the hub may be asked. Nothing is asked of it unless a model has to be fetched."""
+"""Whether the hub may be asked, by other commands: no check asks it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def is_offline() -> bool:
 
 
 @contextlib.contextmanager
-def hub_is(offline: bool) -> Iterator[None]:
-    """Forbids or allows the hub inside the `with`, whatever the environment says."""
+def without_hub() -> Iterator[None]:
+    """Nobody asks the hub inside the `with`, whatever the environment says."""
     try:
         from huggingface_hub import constants
     except Exception:  # as above
         yield
         return
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = offline
+    constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from textdiff.cli.checks.finding import Asked, Finding, failed, ok, size
-from textdiff.cli.checks.hub import hub_is
+from textdiff.cli.checks.finding import Asked, Finding, failed, note, ok, size
 from textdiff.errors import CheckpointError
 
 _DOCUMENT = "The old house stood [MASK: 1 token] the river."
@@ -16,9 +15,9 @@ _DOCUMENT = "The old house stood [MASK: 1 token] the river."
 def check_model(asked: Asked) -> Iterator[Finding]:
     """The files of the model that was asked for; what it writes, if they are whole."""
     try:
-        folder = _found(asked)
+        folder = _found(asked.model)
     except CheckpointError as error:
-        yield failed("model files", *_absent(asked, str(error)))
+        yield _absent(asked, str(error))
         return
     files = _files(asked.model, folder)
     yield files
@@ -45,36 +44,31 @@ def filling(name: str, folder: Path, label: str) -> Finding:
     return ok(label, f"on {place}: loaded in {loaded - began:.1f} s, {filled:.2f} s a gap, twice the same")
 
 
-def _found(asked: Asked) -> Path:
-    """The model's folder. What is in the cache is taken from there; else the hub is asked, if it may be.
+def _found(name: str) -> Path:
+    """The model's folder, here or in the cache.
 
     Raises:
-        CheckpointError: it cannot be had.
+        CheckpointError: it is in neither.
     """
     from textdiff.cli.loading import hush
     from textdiff.infiller import find_model
-    from textdiff.infiller.loading import is_hub_name
 
     hush()
-    try:
-        return find_model(asked.model)
-    except CheckpointError:
-        if asked.offline or not is_hub_name(asked.model):
-            raise
-    with hub_is(offline=False):
-        return find_model(asked.model)
+    return find_model(name)
 
 
-def _absent(asked: Asked, words: str) -> tuple[str, str]:
-    """What is said of a model that cannot be had, and what to do."""
+def _absent(asked: Asked, words: str) -> Finding:
+    """What is said of a model that is not here. One of the hub is not fetched to be checked: that may be gigabytes."""
     from textdiff.infiller.hub import how_to_get
 
-    advice = how_to_get(asked.model)
+    name, advice = asked.model, how_to_get(asked.model)
     if not words.endswith(advice):
-        return words, "Check the name, or give the folder of a model with -m."
+        return failed("model files", words, "Check the name, or give the folder of a model with -m.")
+    nowhere = f"{name!r} is neither a folder here nor in the cache of models"
     if asked.offline:
-        words = f"{asked.model!r} is neither a folder here nor in the cache of models, and the hub is not asked"
-    return words.removesuffix(f". {advice}"), f"{advice}."
+        return failed("model files", f"{nowhere}, and the hub is not asked", f"{advice}.")
+    advice = f"Run `hf download {name}` and this command again; commands that need the model fetch it themselves."
+    return note("model files", f"{nowhere}, so it was not checked", advice)
 
 
 def _files(name: str, folder: Path) -> Finding:
@@ -82,7 +76,8 @@ def _files(name: str, folder: Path) -> Finding:
     from textdiff.infiller.checkpoint import is_checkpoint
 
     files = [path for path in folder.rglob("*") if path.is_file()]
-    held = f"{len(files)} files, {size(sum(path.stat().st_size for path in files))}"
+    counted = "1 file" if len(files) == 1 else f"{len(files)} files"
+    held = f"{counted}, {size(sum(path.stat().st_size for path in files))}"
     try:
         if not is_checkpoint(folder):
             return ok("model files", f"{name}: {held}; of another maker, with no manifest to compare with")
