@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import shutil
 import socket
 import tarfile
 import threading
@@ -20,6 +21,7 @@ from huggingface_hub import constants
 from planted import seal
 from tiny import TEXT, run, save_tiny
 
+from textdiff.files import verify_folder
 from textdiff.infiller import hub
 
 RECIPE = """
@@ -266,16 +268,50 @@ def test_r1_without_a_network_it_says_so_at_once(
     assert touched != []  # what other tests trap would be seen
 
 
+def keep(cache: Path) -> Path:
+    """A model in the cache, as the library leaves it: the files of a snapshot are links. Returns the snapshot."""
+    model = cache / "models--somebody--no-such-model"
+    snapshot = model / "snapshots" / ("a" * 40)
+    save_tiny(model / "blobs")
+    snapshot.mkdir(parents=True)
+    for file in (model / "blobs").iterdir():
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("a" * 40)
+    return snapshot
+
+
+@pytest.mark.parametrize("words", ["infill letter.md -m NAME", "verify NAME", "info NAME", "doctor --offline -m NAME"])
+def test_r1_what_is_in_the_cache_is_used_offline(
+    desk: Path, words: str, cache: Path, touched: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(cache)
+    ended = run(*words.replace("NAME", ABSENT).split())
+    assert (ended.code, touched) == (0, []), ended.err
+
+
+def test_c7_links_of_the_cache_stay_in_the_part_of_their_model(cache: Path, tmp_path: Path) -> None:
+    """Nor may a folder elsewhere have such links."""
+    snapshot = keep(cache)
+    shutil.copytree(snapshot, tmp_path / "copy", symlinks=True)
+    shutil.copy(snapshot / "config.json", cache / "config.json")
+    assert verify_folder(snapshot) == []
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").symlink_to(cache / "config.json")
+    assert verify_folder(snapshot) == ["config.json: a link that leaves the folder"]
+    elsewhere = tmp_path / "mine" / "snapshots" / "a"
+    shutil.copytree(tmp_path / "copy", elsewhere, symlinks=True)
+    (tmp_path / "mine" / "blobs").symlink_to(cache / "models--somebody--no-such-model" / "blobs")
+    assert "a link that leaves the folder" in verify_folder(elsewhere)[0]
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_r1_an_address_that_takes_connections_and_says_nothing_costs_less_than_two_seconds(
     cached: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a firewall, with the library's own client and the patience that users have."""
-    kept = cache / "models--somebody--no-such-model"
     if cached:
-        save_tiny(kept / "snapshots" / ("a" * 40))
-        (kept / "refs").mkdir()
-        (kept / "refs" / "main").write_text("a" * 40)
+        keep(cache)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")

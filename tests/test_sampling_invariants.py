@@ -182,7 +182,7 @@ def test_a_given_mask_stays() -> None:
         ({"accept": {"name": "threshold", "probability": 0}}, "probability must be above 0"),
         ({"accept": {"name": "top_k", "randomness": -1}}, "randomness must be a finite number"),
         ({"warps": [{"name": "temperature", "temperature": -0.1}]}, "temperature must be a finite number"),
-        ({"warps": [{"name": "temperature", "temperature": float("nan")}]}, "temperature must be a finite number"),
+        ({"warps": [{"name": "temperature", "temperature": float("nan")}]}, "temperature: expected a finite number"),
         ({"warps": [{"name": "top_k", "k": 0}]}, "k must be at least 1"),
         ({"warps": [{"name": "top_p", "p": 1.1}]}, "p must be above 0"),
     ],

@@ -19,10 +19,11 @@ def verify_folder(path: str | Path, root: str | Path | None = None) -> list[str]
     """Compares a folder with its manifest. Returns one sentence a problem: an empty list means intact.
 
     Args:
-        root: links may lead anywhere in here (a cache that the folder links into); by default only into the folder.
+        root: links may lead anywhere in here; by default only into the folder, or where it is a snapshot in the hub's cache,
+            into the model's part of that.
     """
     folder = Path(path)
-    inside = Path(os.path.realpath(folder if root is None else root))
+    inside = Path(os.path.realpath(_home_of(folder) if root is None else root))
     if not folder.is_dir():
         return ["there is no such folder"]
     if _leaves(folder / MANIFEST, inside):
@@ -98,6 +99,13 @@ def _damage(entry: dict[str, Any] | None, file: Path | None, inside: Path) -> st
         return None if sha256_of(file) == entry["sha256"] else "its sha256 is not that of what was written"
     except OSError as error:
         return f"cannot be read: {system_words(error)}"
+
+
+def _home_of(folder: Path) -> Path:
+    """The hub's cache has models--OWNER--NAME/snapshots/REVISION, whose files are links to models--OWNER--NAME/blobs."""
+    real = Path(os.path.realpath(folder))
+    model = real.parent.parent
+    return model if real.parent.name == "snapshots" and model.name.startswith("models--") else real
 
 
 def _leaves(file: Path, inside: Path) -> bool:
