@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -46,20 +45,6 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path
-
-
-@pytest.fixture
-def touched(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What was tried of the network, which is gone."""
-    tried: list[object] = []
-
-    def refuse(*words: object, **options: object) -> None:
-        tried.append(words)
-        raise OSError("the network is gone")
-
-    for owner, name in ((socket, "getaddrinfo"), (socket.socket, "connect"), (socket.socket, "connect_ex")):
-        monkeypatch.setattr(owner, name, refuse)
-    return tried
 
 
 def found_by(name: str, asked: Asked | None = None) -> dict[str, Finding]:

@@ -8,6 +8,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from textdiff.backbones import DiTConfig
 from textdiff.errors import ConfigError, ResourceError
 from textdiff.model import DiffusionModel
 from textdiff.training import TrainingConfig, state_folders, train
+from textdiff.training.agreeing import largest, smallest
 from textdiff.training.fitting import rows_that_fit
 from textdiff.training.memory import Gauge, HostGauge, gauge_for, left_in_container
 
@@ -173,6 +175,16 @@ def test_a_forward_pass_on_a_cpu_has_an_end(tmp_path: Path) -> None:
     made = make(tmp_path, Plan({**AUTO, "global_batch_size": 4096, "max_steps": 1}))
     assert made.loader.batch(0, 1).shape[1] == 16
     assert train(made).rows == 2048 * torch.get_num_threads() // 16
+
+
+def test_processes_tell_the_largest_and_the_smallest_of_their_numbers() -> None:
+    """This process has 5; of the others one has 3 and one 8."""
+
+    def gather(own: torch.Tensor) -> torch.Tensor:
+        return torch.cat([own, own * 3 // 5, own * 8 // 5])
+
+    three = SimpleNamespace(num_processes=3, device=torch.device("cpu"), gather=gather)
+    assert (largest(three, 5), smallest(three, 5)) == (8, 3)  # type: ignore[arg-type]
 
 
 def test_the_nearest_wall_of_a_container_counts(tmp_path: Path) -> None:

@@ -222,10 +222,11 @@ class Forgetful:
         MemoryError(),
         torch.OutOfMemoryError("CUDA"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("could not create a primitive"),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
     ],
-    ids=["MemoryError", "OutOfMemoryError", "cpu", "cuda", "cublas"],
+    ids=["MemoryError", "OutOfMemoryError", "cpu", "onednn", "cuda", "cublas"],
 )
 def test_t3_a_batch_that_is_too_large_is_split(tmp_path: Path, error: Exception) -> None:
     config = replace(SMALL, optim="adamw", adam_epsilon=1e-2)

@@ -69,6 +69,7 @@ def wants_memory(error: BaseException) -> bool:
     """Whether this error, of Python or of torch, says that memory ran out."""
     words = str(error)
     in_words = any(sign in words for sign in ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED"))
+    in_words = in_words or words.endswith("could not create a primitive")  # oneDNN, on CPUs
     return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or in_words
 
 
