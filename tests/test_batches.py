@@ -17,6 +17,7 @@ from test_training import SMALL, assert_same, job, weights
 from textdiff.data import TrainingLoader
 from textdiff.errors import ConfigError
 from textdiff.text.canvas import Canvas
+from textdiff.training import batches as worker_batches
 from textdiff.training import train
 from textdiff.training.batches import batches, workers_for
 
@@ -53,6 +54,19 @@ def test_c4_an_interrupt_leaves_workers_at_work() -> None:
         worker.send_signal(signal.SIGINT)
         worker.send_signal(signal.SIGTERM)
     assert len(list(made)) == 39
+
+
+def test_c4_an_interrupt_leaves_workers_that_have_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = worker_batches._leave_signals_to_the_parent
+
+    def interrupted_first(worker: int) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        ready(worker)
+
+    monkeypatch.setattr(worker_batches, "_leave_signals_to_the_parent", interrupted_first)
+    assert len(list(batches(canvas, range(6), 2, pin=False))) == 6
+    assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_t3_a_worker_that_is_killed_is_said(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from textdiff.text.canvas import Canvas
 
 _ENOUGH = 4
 """Processes that keep a GPU busy with a small network."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _ByNumber(Dataset[Canvas]):
@@ -51,7 +53,9 @@ def batches(make: Callable[[int], Canvas], numbers: range, workers: int, pin: bo
         multiprocessing_context="fork" if workers else None,
         pin_memory=pin,
     )
-    yield from loader
+    with _held_signals() if workers else nullcontext():
+        made = iter(loader)  # this starts the workers
+    yield from made
 
 
 def lost_worker(error: RuntimeError) -> ResourceError | None:
@@ -88,7 +92,17 @@ def _as_it_is(made: Any) -> Any:
     return made
 
 
+@contextmanager
+def _held_signals() -> Iterator[None]:
+    """What is started in here begins life with these signals held back, until it ignores them; here they arrive afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave_signals_to_the_parent(_: int) -> None:
     """A terminal interrupts all processes at once; the parent still needs its batches, and ends its workers itself."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
