@@ -16,10 +16,12 @@ from tiny import CONTEXT, TEXT, run, save_tiny, tiny_checkpoint
 import textdiff
 from textdiff.cli.evaluate import number
 from textdiff.errors import ConfigError
-from textdiff.files import parse_yaml
+from textdiff.evaluation import score_held_out
+from textdiff.files import parse_yaml, read_json
 from textdiff.infiller import Checkpoint, DefaultSamplers
 from textdiff.recipe import Recipe, load_recipe
 from textdiff.recipe.finetuning import finetuning_recipe
+from textdiff.recipe.running import PreparedRun
 from textdiff.registry import build, name_of, to_config
 from textdiff.training import state_folders
 from textdiff.training.log import RunLog
@@ -298,6 +300,48 @@ def test_finetuning_goes_on_from_a_model(model: Path, tmp_path: Path) -> None:
     assert recorded.data.train == tuple(map(str, files))
     assert recorded.training.max_steps == 2
     assert textdiff.load(output).infill("The [MASK: 2 tokens].", seed=1).gaps
+
+
+def test_finetuning_tells_what_it_changed(model: Path, tmp_path: Path) -> None:
+    text, output = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text(TEXT * 16)
+    command = ("finetune", "-m", model, "--data", text, "--output", output, "--set", "training.save_steps=5")
+    rows = "training.per_device_train_batch_size=2"
+    ended = run(*command, rows, "training.max_steps=8", "training.learning_rate=0.01")
+    held_out = PreparedRun(load_recipe(output / "recipe.yaml"), Path(), Checkpoint.load(model))
+    start = score_held_out(held_out.start.model, held_out.tokenizer, held_out.validation_ids, 0).scores[0]
+    metrics = read_json(output / "model" / "metrics.json")
+    assert metrics["before"][0] == start.plain()
+    assert metrics["scores"][0]["value"] < start.value
+    line = next(line for line in ended.err.splitlines() if line.startswith("nelbo ") and "->" in line)
+    assert number(start.value, start.standard_error) in line
+    assert "not become likelier" not in ended.err and "unigram" not in ended.err.partition("before and after")[2]
+    done = run(*command, rows, "training.max_steps=8", "training.learning_rate=0.01")
+    assert "nothing to do" in done.err and "before and after" in done.err
+
+
+def test_finetuning_that_does_harm_says_so(model: Path, tmp_path: Path) -> None:
+    text, output = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text(TEXT)
+    sets = ("training.max_steps=4", "training.per_device_train_batch_size=2", "training.learning_rate=3")
+    ended = run("finetune", "-m", model, "--data", text, "--output", output, "--set", *sets)
+    assert "The held-out text has not become likelier: give more text" in ended.err
+
+
+def test_a_run_that_goes_on_compares_with_where_it_began(model: Path, tmp_path: Path) -> None:
+    text, output = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text(TEXT)
+    sets = ("training.max_steps=6", "training.per_device_train_batch_size=2", "training.save_steps=2")
+    whole = ("finetune", "-m", model, "--data", text, "--output")
+    run(*whole, output, "--set", *sets)
+    first = read_json(output / "model" / "metrics.json")["before"]
+    last = max(output.glob("state/step-*"))
+    shutil.rmtree(last)
+    shutil.rmtree(output / "model")
+    with patch("textdiff.recipe.running.score_held_out", wraps=score_held_out) as scored:
+        run(*whole, output, "--set", *sets)
+    assert scored.call_count == 1  # of what came out: the start was scored by the first run
+    assert read_json(output / "model" / "metrics.json")["before"] == first
 
 
 def test_finetuning_keeps_what_is_the_models(tmp_path: Path) -> None:

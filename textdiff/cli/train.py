@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from textdiff.errors import UsageError
 
 if TYPE_CHECKING:
     from textdiff.infiller import Checkpoint
+    from textdiff.metrics import Score
 
 EXAMPLES = r"""Examples:
   textdiff train recipes/shakespeare.yaml --output runs/shakespeare
@@ -85,8 +86,30 @@ def announce(output: Path, trained: Checkpoint) -> None:
     from textdiff.cli.evaluate import score_table
     from textdiff.metrics import Score
 
-    scores = [Score(**score) for score in (trained.metrics or {}).get("scores", [])]
+    metrics = trained.metrics or {}
+    scores = [Score(**score) for score in metrics.get("scores", [])]
     if scores:
         whole = "|windows:all|" in scores[0].signature
         show(f"held-out text, {'whole' if whole else 'in part'}:\n" + score_table(scores))
+        show(comparison([Score(**score) for score in metrics.get("before", [])], scores))
     put(f"{output / 'model'}\n")
+
+
+def comparison(before: Sequence[Score], after: Sequence[Score]) -> str:
+    """What fine-tuning changed, in a line a score, and advice where it did no good; "" for a new model."""
+    from textdiff.cli.evaluate import number
+    from textdiff.cli.tables import aligned
+    from textdiff.recipe.comparing import pairs
+
+    found = pairs(before, after)
+    if not found:
+        return ""
+    rows = [
+        (new.name, number(old.value, old.standard_error), "->", number(new.value, new.standard_error), new.unit)
+        for old, new in found
+    ]
+    advice = (
+        "\nThe held-out text has not become likelier: give more text, or try fewer steps or a smaller learning rate "
+        "(--set training.max_steps=…, training.learning_rate=…).\n"
+    )
+    return "before and after:\n" + aligned(rows) + (advice if found[0][1].value >= found[0][0].value else "")

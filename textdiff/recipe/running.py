@@ -18,6 +18,7 @@ from textdiff.files import read_json
 from textdiff.infiller import Checkpoint, DefaultSamplers
 from textdiff.model import DiffusionModel
 from textdiff.recipe.card import model_card
+from textdiff.recipe.comparing import keep_scores, kept_scores
 from textdiff.recipe.recipe import Recipe
 from textdiff.recipe.reporting import Reporting
 from textdiff.recipe.resuming import begin, finished, recipe_fingerprint, say, state_to_resume
@@ -25,7 +26,7 @@ from textdiff.recipe.texts import Texts
 from textdiff.registry import to_config
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer
-from textdiff.training import TrainingJob, is_main_process, require_same, require_trackers, train
+from textdiff.training import TrainingJob, is_main_process, make_accelerator, require_same, require_trackers, train
 
 # Windows of a held-out canvas where nobody says how many fit; no gradient is kept of them.
 _HELD_OUT_ROWS = 8
@@ -162,6 +163,7 @@ def run_recipe(
     begin(output, recipe)
     result = Checkpoint(model, run.tokenizer, recipe.samplers or DefaultSamplers.of(model.process), plain)
     held_out = len(run.validation_ids) > 1
+    before = _start_scores(run, output, state is not None) if held_out and is_main_process() else []
     with Reporting(recipe, output) as reporting:
         progress = train(
             TrainingJob(
@@ -184,6 +186,20 @@ def run_recipe(
         reporting.finish(progress.step, model.process, report)
     scores = report.scores if report else []
     card = model_card(model, run.tokenizer, plain, scores, progress.step, progress.tokens, progress.seconds)
-    result = replace(result, metrics={"scores": [score.plain() for score in scores]}, card=card)
+    metrics = {"scores": [score.plain() for score in scores], **({"before": before} if before else {})}
+    result = replace(result, metrics=metrics, card=card)
     result.save(output / "model")
     return result
+
+
+def _start_scores(run: PreparedRun, output: Path, resuming: bool) -> list[dict[str, Any]]:
+    """The held-out scores of the model to start from, as plain data; none of a new one."""
+    if run.start is None:
+        return []
+    if resuming and (kept := kept_scores(output)):
+        return kept
+    model = run.start.model.to(make_accelerator().device)
+    report = score_held_out(model, run.tokenizer, run.validation_ids, run.recipe.seed)
+    model.to("cpu")  # where training expects it
+    say(f"step 0: held-out nelbo {report.scores[0].value:.4f} nats/token")
+    return keep_scores(output, report.scores)

@@ -1,7 +1,7 @@
 """Training through Accelerate."""
 
 from textdiff.training.config import TrainingConfig
-from textdiff.training.devices import is_main_process, process_count
+from textdiff.training.devices import is_main_process, make_accelerator, process_count
 from textdiff.training.fingerprint import require_same
 from textdiff.training.loop import TrainingJob, train
 from textdiff.training.state import Progress, RunState, state_folders
@@ -14,6 +14,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingJob",
     "is_main_process",
+    "make_accelerator",
     "process_count",
     "require_same",
     "require_trackers",
