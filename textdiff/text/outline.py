@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from textdiff.text.document import Document, Gap
+from textdiff.text.style import HOLE
 from textdiff.text.tokenizer import Tokenizer
+from textdiff.text.wrapping import Wrap, unwrap, wraps_of
 
 _CHARACTERS_A_TOKEN = 8
 """Given text is encoded this far from a gap for each token of the context: no tokenizer writes longer ones on average."""
@@ -104,7 +108,8 @@ def _outline(pieces: Sequence[_Piece], tokenizer: Tokenizer) -> Outline:
     gaps: list[int] = []
     stops: list[int] = []
     run = Run([], [])
-    for piece, after in zip(pieces, [*pieces[1:], None], strict=True):
+    wraps = _wraps(pieces) if tokenizer.carries_spaces else [[] for _ in pieces]
+    for piece, after, mine in zip(pieces, [*pieces[1:], None], wraps, strict=True):
         prefix = tokenizer.prefix_ids if piece.first else []
         suffix = tokenizer.suffix_ids if piece.last else []
         run.give(prefix, [piece.start_byte] * len(prefix))
@@ -115,12 +120,24 @@ def _outline(pieces: Sequence[_Piece], tokenizer: Tokenizer) -> Outline:
             run = Run([], [])
         else:
             # A word's piece usually holds the space before it: that space comes from the gap, not from the given text.
-            shared = after is not None and tokenizer.carries_spaces and piece.content.endswith(" ")
-            text = piece.content[:-1] if shared else piece.content
-            ids, ends = tokenizer.encode_with_ends(text, piece.first)
-            run.give(ids, [piece.start_byte + count for count in _byte_counts(text, ends)])
+            text, origins = unwrap(piece.content, mine)
+            shared = after is not None and tokenizer.carries_spaces and text.endswith(" ")
+            ids, ends = tokenizer.encode_with_ends(text[:-1] if shared else text, piece.first)
+            places = [origins[end] for end in ends]
+            run.give(ids, [piece.start_byte + count for count in _byte_counts(piece.content, places)])
         run.give(suffix, [piece.stop_byte] * len(suffix))
     return Outline((*runs, run), tuple(gaps), pieces[0].start_byte, tuple(stops))
+
+
+def _wraps(pieces: Sequence[_Piece]) -> list[list[Wrap]]:
+    """The wraps in each piece, counted from its beginning; a gap has none."""
+    texts = [HOLE if isinstance(piece.content, Gap) else piece.content for piece in pieces]
+    starts = list(accumulate(map(len, texts), initial=0))
+    found: list[list[Wrap]] = [[] for _ in pieces]
+    for wrap in wraps_of("".join(texts)):
+        number = bisect_right(starts, wrap.start) - 1
+        found[number].append(Wrap(wrap.start - starts[number], wrap.stop - starts[number]))
+    return found
 
 
 def _split(outline: Outline, reach: int) -> Iterator[Outline]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from textdiff.text.joining import Last, State, Style, Write, step
 from textdiff.text.style import HOLE, capitals_of, state_at, style_of
 from textdiff.text.wordpiece import Case, Role, describe
+from textdiff.text.wrapping import ends_in_wrap
 
 if TYPE_CHECKING:
     from textdiff.text.tokenizer import Tokenizer
@@ -146,7 +147,8 @@ class PieceSpelling(Spelling):
             return self.plain
         if not left:
             return int(self._writes_first_space)
-        return int(left.endswith(" ") or (left[-1].isspace() and not self._keeps_whitespace))
+        swallowed = left[-1].isspace() and not self._keeps_whitespace
+        return int(left.endswith(" ") or swallowed or ends_in_wrap(left))
 
     def kinds(self, state: int) -> IntArray:
         return self._kinds
