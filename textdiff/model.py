@@ -91,7 +91,8 @@ class DiffusionModel(PreTrainedModel):
             backbone = build(BackboneConfig, config.backbone, "backbone").resolved(self.process.needs_time)
         except ConfigError as error:
             raise CheckpointError(f"config.json cannot be used: {error}") from None
-        self.backbone = backbone.make(self.vocabulary, config.context_length)
+        make = backbone.make_causal if self.process.left_to_right else backbone.make
+        self.backbone = make(self.vocabulary, config.context_length)
         config.backbone = to_config(self.backbone.config)
         self.post_init()
 

@@ -88,3 +88,13 @@ class BackboneConfig(ABC):
     @abstractmethod
     def make(self, vocabulary: Vocabulary, context_length: int) -> Backbone:
         """A new network with fresh weights."""
+
+    def make_causal(self, vocabulary: Vocabulary, context_length: int) -> Backbone:
+        """A new network of the same sizes, whose scores at a position depend on the ids before it only.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        raise ConfigError(
+            "this network reads in both directions, and the process needs one that reads from left to right, such as 'dit'"
+        )

@@ -1,4 +1,4 @@
-"""Our own network: a bidirectional Transformer with time embedding."""
+"""Our own network: a Transformer with time embedding, bidirectional or causal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from textdiff.backbones.base import Backbone, BackboneConfig
-from textdiff.backbones.documents import same_document
+from textdiff.backbones.documents import positions_within, same_document
 from textdiff.backbones.layers import (
     Attention,
     GatedMLP,
@@ -71,6 +71,9 @@ class DiTConfig(BackboneConfig):
     def make(self, vocabulary: Vocabulary, context_length: int) -> DiT:
         return DiT(self, vocabulary.size)
 
+    def make_causal(self, vocabulary: Vocabulary, context_length: int) -> DiT:
+        return DiT(self, vocabulary.size, causal=True)
+
     def resolved(self, needs_time: bool) -> DiTConfig:
         if self.time_embedding != "auto":
             return self
@@ -100,11 +103,11 @@ class AdaptiveNorm(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each behind a norm and a residual connection."""
 
-    def __init__(self, config: DiTConfig) -> None:
+    def __init__(self, config: DiTConfig, causal: bool = False) -> None:
         super().__init__()
         width, hidden = config.hidden_size, int(config.hidden_size * config.mlp_ratio)
         self.attention_norm = AdaptiveNorm(width, config.adaptive)
-        self.attention = Attention(width, config.num_attention_heads)
+        self.attention = Attention(width, config.num_attention_heads, causal)
         self.mlp_norm = AdaptiveNorm(width, config.adaptive)
         self.mlp = GatedMLP(width, -(-hidden // 32) * 32)
         self.dropout = nn.Dropout(config.dropout)
@@ -151,6 +154,13 @@ def _attendable(valid: Tensor) -> Tensor | None:
     return None if bool(valid.all()) else valid[:, None, None, :]
 
 
+def _moved(x: Tensor, begin: Tensor, valid: Tensor, documents: Tensor | None) -> Tensor:
+    """x [B, L, D] one place to the right, with `begin` [D] where a row or, if they are told apart, a document begins."""
+    numbers = torch.zeros_like(valid, dtype=torch.long) if documents is None else documents
+    first = positions_within(numbers, valid) == 0
+    return torch.where(first.unsqueeze(-1), begin.to(x.dtype), x.roll(1, 1))
+
+
 _TIMES: dict[str, Callable[[int], nn.Module | None]] = {
     "none": lambda width: None,
     "sinusoidal": SinusoidalTime,
@@ -159,20 +169,24 @@ _TIMES: dict[str, Callable[[int], nn.Module | None]] = {
 
 
 class DiT(Backbone):
-    """Bidirectional Transformer: rotary positions, normalised queries and keys, optional time embedding.
+    """Transformer: rotary positions, normalised queries and keys, optional time embedding.
+
+    A causal one takes at each position the id before it, and attends to nothing behind. What is given needs no mark there:
+    a token is predicted from a given one as from a written one.
 
     Source: DiT, arXiv 2212.09748; as a text denoiser MDLM, arXiv 2406.07524.
     """
 
-    def __init__(self, config: DiTConfig, vocabulary_size: int) -> None:
+    def __init__(self, config: DiTConfig, vocabulary_size: int, causal: bool = False) -> None:
         super().__init__()
         self.config: DiTConfig = config
         self.uses_time = config.time_embedding != "none"
         width = config.hidden_size
         self.embed = nn.Embedding(vocabulary_size, width)
-        self.given = nn.Embedding(1, width) if config.given_embedding else None
+        self.begin = nn.Embedding(1, width) if causal else None
+        self.given = nn.Embedding(1, width) if config.given_embedding and not causal else None
         self.time = _TIMES[config.time_embedding](width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.blocks = nn.ModuleList(Block(config, causal) for _ in range(config.num_hidden_layers))
         self.norm = AdaptiveNorm(width, config.adaptive)
         self.head = None if config.tie_word_embeddings else nn.Linear(width, vocabulary_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(vocabulary_size))
@@ -195,19 +209,28 @@ class DiT(Backbone):
         self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor, documents: Tensor | None = None
     ) -> Tensor:
         x = self.embed(x_t)
+        if self.begin is not None:
+            x = _moved(x, self.begin.weight[0], valid, documents)
         if self.given is not None:
             x = x + given.unsqueeze(-1) * self.given.weight[0]
         time = None if self.time is None else self.time(t).unsqueeze(1)
         if time is not None and not self.config.adaptive:
             x, time = x + time, None
         table = rotary_table(x.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
-        attendable = _attendable(valid) if documents is None else same_document(documents, valid)
+        attendable = self._attendable(valid, documents)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
             x = block(x, time, table, attendable, where if i == last else None)
         time = None if time is None else time.expand(*where.shape, -1)[where]
         hidden: Tensor = self.norm(x, time)
         return hidden
+
+    def _attendable(self, valid: Tensor, documents: Tensor | None) -> Tensor | None:
+        """Bool [B, 1, L or 1, L], or None: everything, or all before where the network is causal."""
+        if documents is None:  # padding stands behind all else
+            return None if self.begin is not None else _attendable(valid)
+        same = same_document(documents, valid)
+        return same if self.begin is None else same.tril()
 
     def output_layer(self) -> tuple[Tensor, Tensor]:
         return self.embed.weight if self.head is None else self.head.weight, self.head_bias

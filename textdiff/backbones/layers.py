@@ -64,10 +64,11 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Bidirectional self-attention with normalised queries and keys."""
+    """Self-attention with normalised queries and keys, in both directions or only to what stands before."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, causal: bool = False) -> None:
         super().__init__()
+        self.causal = causal
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
@@ -75,7 +76,10 @@ class Attention(nn.Module):
         self.out = ZeroLinear(width, width, bias=False)
 
     def mix(self, x: Tensor, table: tuple[Tensor, Tensor], attendable: Tensor | None, dropout: float) -> Tensor:
-        """Attends from every position to every attendable one. x [B, L, D] -> [B, L, D], before the output layer."""
+        """Attends from every position to every attendable one. x [B, L, D] -> [B, L, D], before the output layer.
+
+        Where `attendable` is None that is all, or for causal attention all up to the position itself.
+        """
         both, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
         # Queries and keys are normalised and turned as one tensor [B, L, 2, heads, size]: half as many calls.
         gain = torch.stack((self.query_norm.weight, self.key_norm.weight)).unsqueeze(1)
@@ -83,7 +87,9 @@ class Attention(nn.Module):
         # On CPUs attention's backward pass is twice as slow in bfloat16. A view of the values would keep all of qkv alive.
         q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in (q, k, v.squeeze(-3).contiguous()))
         with torch.autocast(x.device.type, enabled=False):
-            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=attendable, dropout_p=dropout)
+            mixed = functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=attendable, dropout_p=dropout, is_causal=self.causal and attendable is None
+            )
         return mixed.to(both.dtype).transpose(1, 2).flatten(-2)
 
 

@@ -3,6 +3,7 @@
 from textdiff.objectives.base import LossReport, Objective
 from textdiff.objectives.cross_entropy import CrossEntropyObjective
 from textdiff.objectives.estimators import (
+    ChainForm,
     Corruption,
     CountForm,
     Estimator,
@@ -15,6 +16,7 @@ from textdiff.objectives.nelbo import NelboObjective
 from textdiff.objectives.positions import position_nats, spread_levels
 
 __all__ = [
+    "ChainForm",
     "Corruption",
     "CountForm",
     "CrossEntropyObjective",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from textdiff.denoiser import Reader, Readout
 from textdiff.draws import Draws
-from textdiff.objectives.estimators import Corruption, CountForm, Estimator, estimator_for
+from textdiff.objectives.estimators import Corruption, CrossEntropyForm, Estimator, estimator_for
 from textdiff.objectives.rows import AnyCost, CrossEntropyCost, RowCost, sum_over_rows
 from textdiff.processes import ForwardProcess
 from textdiff.registry import family
@@ -74,7 +74,7 @@ class Objective(ABC):
     ) -> RowCost:
         """How the rows are weighed: in closed form where loss and bound are multiples of one cross-entropy."""
         positions = corruption.where.nonzero()
-        if isinstance(estimator, CountForm) and readout.convert is None:
+        if isinstance(estimator, CrossEntropyForm) and readout.convert is None:
             weight = corruption.weight[positions[:, 0]]
             target = canvas.ids[corruption.where]
             return CrossEntropyCost(target, readout.forbidden, self.weight(process, weight), weight)
@@ -94,7 +94,9 @@ class Objective(ABC):
 
     @abstractmethod
     def weight(self, process: ForwardProcess, nats_weight: Tensor) -> Tensor:
-        """What the cross-entropy at each position [N] counts for in the loss where it is all there is (absorbing noise).
+        """What the cross-entropy at each position [N] counts for in the loss where it is all there is.
+
+        So it is with absorbing noise and from left to right.
 
         Args:
             process: how the text is corrupted.

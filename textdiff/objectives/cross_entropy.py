@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from textdiff.objectives.base import Objective
-from textdiff.objectives.estimators import Corruption
-from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.objectives.estimators import Corruption, estimator_for
+from textdiff.processes import ForwardProcess
 from textdiff.registry import register
 from textdiff.text.canvas import Canvas
 
@@ -28,11 +28,7 @@ class CrossEntropyObjective(Objective):
     ) -> Tensor:
         target, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
         log_p = process.log_p_clean(log_p_x0, target, x_t, corruption.t[corruption.row])
-        return -log_p * self._scale(process)
+        return -log_p * estimator_for(process).free_per_scored
 
     def weight(self, process: ForwardProcess, nats_weight: Tensor) -> Tensor:
-        return torch.full_like(nats_weight, self._scale(process))
-
-    def _scale(self, process: ForwardProcess) -> float:
-        """Free positions per scored position, on average over noise levels."""
-        return 2.0 if isinstance(process, AbsorbingProcess) else 1.0
+        return torch.full_like(nats_weight, estimator_for(process).free_per_scored)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import singledispatch
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from textdiff.draws import Draws
-from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, ForwardProcess
 from textdiff.text.canvas import Canvas
 
 
@@ -65,10 +66,14 @@ class Estimator(ABC):
     Attributes:
         axis: what a noise level is.
         integrand: what nats per token at a noise level are. Its mean over the axis is the bound, but for `boundary_nats`.
+        free_per_scored: free positions per scored position, on average over noise levels.
+        exact: whether this is the likelihood itself, and so the same at all levels and in all draws.
     """
 
     axis: ClassVar[str]
     integrand: ClassVar[str]
+    free_per_scored: ClassVar[float] = 1.0
+    exact: ClassVar[bool] = False
 
     @abstractmethod
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
@@ -83,8 +88,16 @@ class Estimator(ABC):
         """What `nats` [N] say of the noise level of each row."""
 
 
+class CrossEntropyForm(Estimator):
+    """One whose nats are the cross-entropy at the scored positions, times the weight of the row."""
+
+    def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
+        target = canvas.ids[corruption.where]
+        return -log_p_x0.gather(-1, target[:, None]).squeeze(-1) * corruption.weight[corruption.row]
+
+
 @dataclass(frozen=True)
-class CountForm(Estimator):
+class CountForm(CrossEntropyForm):
     """Absorbing noise: n ~ U{1..F} of the F free tokens are masked, weight F / n.
 
     The same bound as the integral over t, for every schedule, with a standard deviation 3 to 5 times smaller.
@@ -94,6 +107,7 @@ class CountForm(Estimator):
     process: AbsorbingProcess
     axis: ClassVar[str] = "mask_share"
     integrand: ClassVar[str] = "cross_entropy"
+    free_per_scored: ClassVar[float] = 2.0
 
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
         free = canvas.free
@@ -105,13 +119,27 @@ class CountForm(Estimator):
         t = self.process.schedule.inverse(1 - share)
         return Corruption(x_t, t, self.process.scored(x_t, free), weight)
 
-    def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
-        target = canvas.ids[corruption.where]
-        return -log_p_x0.gather(-1, target[:, None]).squeeze(-1) * corruption.weight[corruption.row]
-
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """n of F tokens are masked, weight F / n: nats / F is the mean cross-entropy of the masked ones."""
         return LevelNats(1 / corruption.weight.double(), _of_rows(corruption, nats), canvas.free.sum(-1).double())
+
+
+@dataclass(frozen=True)
+class ChainForm(CrossEntropyForm):
+    """Left to right: the chain rule. A causal denoiser reads clean text, and tells at once what each token costs."""
+
+    process: AutoregressiveProcess
+    axis: ClassVar[str] = "none"
+    integrand: ClassVar[str] = "cross_entropy"
+    exact: ClassVar[bool] = True
+
+    def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
+        """Nothing is corrupted: whatever stands at a position, its logits do not know it."""
+        return Corruption(canvas.ids, torch.zeros_like(level), canvas.free, torch.ones_like(level))
+
+    def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
+        """All of it is at level 0."""
+        return LevelNats(corruption.t.double(), _of_rows(corruption, nats), canvas.free.sum(-1).double())
 
 
 @dataclass(frozen=True)
@@ -150,9 +178,20 @@ def _of_rows(corruption: Corruption, values: Tensor) -> Tensor:
     return torch.zeros_like(corruption.weight, dtype=torch.float64).index_add_(0, corruption.row, values.double())
 
 
+@singledispatch
 def estimator_for(process: ForwardProcess) -> Estimator:
-    """The estimate with the least variance that a process has."""
-    return CountForm(process) if isinstance(process, AbsorbingProcess) else TimeForm(process)
+    """The estimate with the least variance that a process has. A new kind of process registers its own."""
+    return TimeForm(process)
+
+
+@estimator_for.register
+def _(process: AbsorbingProcess) -> Estimator:
+    return CountForm(process)
+
+
+@estimator_for.register
+def _(process: AutoregressiveProcess) -> Estimator:
+    return ChainForm(process)
 
 
 def stratified(draws: Draws, first: int, rows: int, total: int) -> Tensor:

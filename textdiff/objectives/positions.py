@@ -41,9 +41,11 @@ def position_nats(
         canvas: clean ids.
         levels: float64 [repeats, B], how far towards noise each row goes.
         seed: of the noise, together with the row's own seed.
-        on_levels: called once a repeat with what the rows cost at their levels.
+        on_levels: called once a repeat with what the rows cost at their levels; never where what they cost has none.
     """
     estimator = estimator_for(process)
+    if estimator.exact:
+        levels, on_levels = levels[:1], None
     total = torch.zeros(canvas.shape, dtype=torch.float64, device=canvas.ids.device)
     for repeat, level in enumerate(levels.to(total.device)):
         corruption = estimator.corrupt(canvas, level, Draws.seeded(canvas.seeds).fold(seed, repeat))

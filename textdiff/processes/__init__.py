@@ -1,6 +1,7 @@
 """Corruption processes: how tokens turn into noise, and all the maths that follows."""
 
 from textdiff.processes.absorbing import AbsorbingProcess
+from textdiff.processes.autoregressive import AutoregressiveProcess
 from textdiff.processes.base import ForwardProcess
 from textdiff.processes.hybrid import HybridProcess
 from textdiff.processes.interpolating import InterpolatingProcess
@@ -9,6 +10,7 @@ from textdiff.processes.uniform import UniformProcess
 
 __all__ = [
     "AbsorbingProcess",
+    "AutoregressiveProcess",
     "ForwardProcess",
     "HybridProcess",
     "InterpolatingProcess",

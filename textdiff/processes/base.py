@@ -27,6 +27,8 @@ class ForwardProcess(ABC):
     schedule: Schedule
     needs_time: ClassVar[bool] = True
     """Whether a denoiser has to be told the time: where the ids do not show how noisy they are."""
+    left_to_right: ClassVar[bool] = False
+    """Whether a token is predicted from those before it alone: the network must be causal, and writes in this order."""
 
     @abstractmethod
     def sample(self, x_0: Tensor, t: Tensor, draws: Draws) -> Tensor:
