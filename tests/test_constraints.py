@@ -39,7 +39,8 @@ WARPS: list[tuple[Warp, ...]] = [
     (TopPWarp(0.01),),
     (TemperatureWarp(0.7), TopKWarp(2), TopPWarp(0.9)),
 ]
-PROCESSES = [{"name": name} for name in names(ForwardProcess)] + [
+# Text from left to right has one order of its own, and no reverse kernel of single tokens.
+PROCESSES = [{"name": name} for name in names(ForwardProcess) if name != "autoregressive"] + [
     {"name": "matrix", "kind": "absorbing"},
     {"name": "matrix", "kind": "banded"},
 ]

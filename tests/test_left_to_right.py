@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 import torch
 from test_backbones import SMALL
+from test_benches import bench
 from test_cli_train import RECIPE
 from test_learning import SMALL as QUICKLY
 from test_learning import learn, source
@@ -159,6 +160,9 @@ def test_a_run_that_was_interrupted_ends_with_the_same_model(tmp_path: Path) -> 
         assert run(*command, tmp_path / "parts").code == 130
     assert run(*command, tmp_path / "parts").code == 0
     models = [Checkpoint.load(tmp_path / name / "model").model for name in ("whole", "parts")]
+    card = (tmp_path / "whole" / "model" / "README.md").read_text()
+    assert "Likelihoods are exact, not bounds." in card and "from left to right" in card
+    assert "| exact_nll |" in card and "likelihood:exact" in card and "textdiff infill" not in card
     assert [model.process.left_to_right for model in models] == [True, True]
     ids = torch.randint(2, 20, (1, 12), generator=torch.Generator().manual_seed(0))
     every = torch.ones_like(ids, dtype=torch.bool)
@@ -172,4 +176,21 @@ def test_it_reaches_the_entropy_of_a_two_state_chain(tmp_path: Path) -> None:
     rate = source(tmp_path / "text.txt", "--length", "100000")
     options = ("process.name=autoregressive", "tasks=[whole]", "training.max_steps=100")
     scores = learn(tmp_path, f"data.train={tmp_path / 'text.txt'}", *options, *QUICKLY)
-    assert -0.02 < scores["nelbo"] - rate < 0.03
+    assert -0.02 < scores["exact_nll"] - rate < 0.03
+
+
+def test_the_bench_trains_all_three_by_one_recipe(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT * 4)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    arguments = [str(tmp_path / "recipe.yaml"), str(tmp_path / "runs"), "--set", "training.max_steps=2"]
+    done = bench("bench_twin.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["absorbing", "uniform", "autoregressive"]
+    assert [row[4] for row in rows] == ["at most", "at most", "exact"]
+    assert rows[0][1] == rows[2][1] and len({row[5] for row in rows}) == 1
+    for row in rows:
+        low, high = map(float, row[3].split(" to "))
+        assert 0 < low <= float(row[2]) <= high < 10
+    recipes = [(tmp_path / "runs" / row[0] / "recipe.yaml").read_text() for row in rows]
+    assert len({text.replace(row[0], "PROCESS") for text, row in zip(recipes, rows, strict=True)}) == 1

@@ -53,7 +53,9 @@ def test_every_accept_with_every_renoise(
     check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
 
 
-@pytest.mark.parametrize("process", names(ForwardProcess))
+@pytest.mark.parametrize(
+    "process", sorted(set(names(ForwardProcess)) - {"autoregressive"})
+)  # whose tokens have one order
 @settings(max_examples=6)
 @given(frozen=rows, steps=steps, seed=seeds, grid=grids)
 def test_posterior_transition_of_every_process(
@@ -176,7 +178,7 @@ def test_a_given_mask_stays() -> None:
         ({"accept": "topk"}, "Did you mean 'top_k'"),
         ({"transition": "posterior", "accept": "margin"}, "leave accept and renoise out"),
         ({"transition": "posterior", "renoise": "remdm_cap"}, "leave accept and renoise out"),
-        ({"grid": "first_hitting"}, "needs the accept policy first_hitting"),
+        ({"grid": "first_hitting"}, "needs the accept policy first_hitting or left_to_right"),
         ({"grid": "first_hitting", "accept": "first_hitting", "renoise": "remdm_cap"}, "no renoise policy"),
         ({"renoise": {"name": "remdm_cap", "cap": 1.5}}, "cap must be from 0 to 1"),
         ({"accept": {"name": "threshold", "probability": 0}}, "probability must be above 0"),

@@ -201,9 +201,9 @@ def test_a_new_policy_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
     """A class with a name is at once in the list and in recipes, and stands under the laws that all policies obey."""
     monkeypatch.setitem(registry._FAMILIES, Accept, dict(registry._FAMILIES[Accept]))
 
-    @register(Accept, "left_to_right")
+    @register(Accept, "leftmost")
     @dataclass(frozen=True)
-    class LeftToRightAccept(Accept):
+    class LeftmostAccept(Accept):
         """The first noisy positions of each row."""
 
         width: int = 1
@@ -211,9 +211,9 @@ def test_a_new_policy_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
         def plan(self, step: Step) -> Tensor:
             return step.noisy & (step.noisy.cumsum(-1) <= self.width)
 
-    assert "left_to_right" in names(Accept)
-    sampler = build(Sampler, {"steps": 40, "accept": {"name": "left_to_right", "width": 2}})
-    assert sampler.accept == LeftToRightAccept(width=2)
+    assert "leftmost" in names(Accept)
+    sampler = build(Sampler, {"steps": 40, "accept": {"name": "leftmost", "width": 2}})
+    assert sampler.accept == LeftmostAccept(width=2)
     assert build(Sampler, to_config(sampler)) == sampler
     for renoise in renoises():
         for process in ("absorbing", "uniform", "hybrid"):
@@ -226,8 +226,8 @@ def test_a_new_policy_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
     network = wild_denoiser(VOCABULARY)
     sampler.sample(network, process_of("absorbing"), canvas, on_step=lambda e: order.append(e.noisy[0].int().tolist()))
     assert order == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
-    with pytest.raises(ConfigError, match="Did you mean 'left_to_right'"):
-        build(Accept, "left_to_rigth")
+    with pytest.raises(ConfigError, match="Did you mean 'leftmost'"):
+        build(Accept, "leftmots")
 
 
 def test_i4_last_bits_do_not_order_what_is_equally_sure() -> None:

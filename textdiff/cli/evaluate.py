@@ -72,7 +72,8 @@ def evaluate(
 ) -> None:
     """Measure how well a model predicts texts, and how well it fills gaps.
 
-    Likelihood bounds with standard errors, and beside them the entropies that
+    Likelihood bounds with standard errors (of a left-to-right model the exact
+    likelihood, which the signature says), and beside them the entropies that
     counting alone reaches on the same texts; or an infilling benchmark.
     """
     from textdiff.evaluation import INFILL, METRICS, case_sets, check_metrics, evaluate_infilling

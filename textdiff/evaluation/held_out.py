@@ -12,10 +12,9 @@ import numpy.typing as npt
 import textdiff
 from textdiff.data import DocumentEnds, Windows
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
-from textdiff.evaluation.signing import packing
+from textdiff.evaluation.signing import noise_parts, packing
 from textdiff.metrics import LevelBin, LevelProfile, Score, signature
 from textdiff.model import DiffusionModel
-from textdiff.registry import name_of
 from textdiff.text.decoding import decode_parts
 from textdiff.text.tokenizers import Tokenizer
 
@@ -60,7 +59,7 @@ def score_held_out(
     repeats = min(_MOST_REPEATS, -(-_LEAST_TOKENS // len(ids)))
     sign = signature(
         {
-            "process": name_of(model.process),
+            **noise_parts(model),
             "data": digest[:12],
             "context": length,
             "packing": packing(ends),

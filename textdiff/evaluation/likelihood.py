@@ -59,7 +59,7 @@ def measure_nelbo(
 
 
 def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:
-    """The NELBO as nats a token, bits a byte, and perplexities.
+    """The NELBO, or the exact likelihood, as nats a token, bits a byte, and perplexities.
 
     Where only a part of the text was scored, or some of its tokens cannot be, bytes and words count in proportion.
     """
@@ -70,7 +70,7 @@ def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer,
     counted = round(text.bytes * share), round(text.words * share)
     perplexity, word_perplexity = math.exp(min(mean, 700)), math.exp(min(mean * per_word, 700))
     return [
-        Score("nelbo", mean, "nats/token", found.tokens, error, sign),
+        Score(found.name, mean, "nats/token", found.tokens, error, sign),
         Score("bits_per_byte", mean * per_byte, "bits/byte", counted[0], error * per_byte, sign),
         Score("perplexity_per_token", perplexity, "perplexity/token", found.tokens, perplexity * error, sign),
         Score(

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import textdiff
 from textdiff.data import DocumentEnds
 from textdiff.infiller import Infiller
+from textdiff.model import DiffusionModel
+from textdiff.objectives import estimator_for
 from textdiff.registry import name_of
 
 
@@ -21,6 +23,12 @@ def packing(ends: DocumentEnds | None) -> str:
     return "consecutive" if ends is None else "documents"
 
 
+def noise_parts(model: DiffusionModel) -> dict[str, object]:
+    """The parts that name a model's noise, and say so where its likelihood is exact and not a bound."""
+    exact = {"likelihood": "exact"} if estimator_for(model.process).exact else {}
+    return {"process": name_of(model.process), **exact}
+
+
 def model_parts(infiller: Infiller) -> dict[str, object]:
     """The parts of a signature that name a model: hashes of its weights and its tokenizer, and its noise."""
     weights = hashlib.sha256()
@@ -29,7 +37,7 @@ def model_parts(infiller: Infiller) -> dict[str, object]:
         weights.update(tensor.detach().float().cpu().numpy().tobytes())
     return {
         "model": weights.hexdigest()[:12],
-        "process": name_of(infiller.model.process),
+        **noise_parts(infiller.model),
         "tokenizer": digest([infiller.tokenizer.backend.to_str()]),
         "context": infiller.context_length,
         "version": textdiff.__version__,

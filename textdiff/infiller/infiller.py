@@ -19,7 +19,7 @@ from textdiff.infiller.drafts import Plan
 from textdiff.infiller.filling import Filler
 from textdiff.infiller.parts import Memory, fill_parts
 from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats
-from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions
+from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions, require_order
 from textdiff.infiller.shelf import Shelf
 from textdiff.infiller.writing import Progress, text_constraint, write
 from textdiff.model import DiffusionModel
@@ -106,8 +106,9 @@ class Infiller:
 
         Raises:
             DataError: a document has no gap, is not UTF-8, or asks for what cannot be had.
-            UsageError: an option is out of its range.
+            UsageError: an option is out of its range, or the model reads from left to right.
         """
+        self.require_both_sides()
         single = not isinstance(documents, list)
         parsed = [_parse(d, mask_token) for d in (documents if isinstance(documents, list) else [documents])]
         for document in parsed:
@@ -153,7 +154,7 @@ class Infiller:
             on_progress: called while rows are written.
 
         Raises:
-            UsageError: an option is out of its range, or the prompt leaves no room.
+            UsageError: an option is out of its range or does not fit the model, or the prompt leaves no room.
         """
         if not 1 <= n <= 10_000:
             raise UsageError(f"n must be between 1 and 10000, got {n}")
@@ -162,6 +163,7 @@ class Infiller:
         given = [*self.tokenizer.prefix_ids, *self.tokenizer.encode(text[:-1] if healed else text)]
         count = self._new_tokens(len(given), max_new_tokens)
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.generate)
+        require_order(self.model.process, chosen)
         began = time.perf_counter()
         seeds = Draws.seeded([seed] * n).fold(torch.arange(n)).keys.tolist()
         # what stands at free positions is of no matter: the sampler begins with noise
@@ -173,6 +175,14 @@ class Infiller:
         stats = Stats(written.steps, int(written.nfe.max()), n * count, time.perf_counter() - began)
         samples = tuple(Sample(text + (t.removeprefix(" ") if healed else t), count) for t in texts)
         return GenerateResult(samples, stats, self.name, seed)
+
+    def require_both_sides(self) -> None:
+        """Raises UsageError where the model never looks at what stands behind a place."""
+        if self.model.process.left_to_right:
+            raise UsageError(
+                f"the model {self.name} reads from left to right and knows nothing of the text behind a gap: "
+                "it can generate and be evaluated, but to fill gaps or judge words in their place take a diffusion model"
+            )
 
     @cached_property
     def _bias(self) -> LengthBias:

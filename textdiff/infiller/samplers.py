@@ -18,14 +18,18 @@ class DefaultSamplers:
     generate: Sampler
 
     @staticmethod
-    def of(process: ForwardProcess) -> DefaultSamplers:
-        """What suits a process.
+    def of(process: ForwardProcess, asked: DefaultSamplers | None = None) -> DefaultSamplers:
+        """What suits a process, or what is asked for instead.
 
         Confidence orders suit short gaps and repeat themselves in free text; there the exact reverse process is better.
+        A left-to-right model has one order: of what is asked for it gets the warps.
         """
         generate = preset(preset_for(process))
+        if process.left_to_right:
+            warps = () if asked is None else asked.generate.warps
+            return DefaultSamplers(*[replace(generate, warps=warps)] * 2)
         infill = preset("confidence") if isinstance(process, AbsorbingProcess) else generate
-        return DefaultSamplers(infill=infill, generate=generate)
+        return asked or DefaultSamplers(infill=infill, generate=generate)
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,10 @@ class SamplerOptions:
             kept + asked, key=lambda w: next((i for i, c in enumerate(order) if isinstance(w, c)), len(order))
         )
         return replace(sampler, warps=tuple(warps))
+
+
+def require_order(process: ForwardProcess, sampler: Sampler) -> None:
+    """Raises UsageError where a left-to-right model would have to write in another order."""
+    own = preset(preset_for(process))
+    if process.left_to_right and replace(sampler, warps=own.warps, steps=own.steps) != own:
+        raise UsageError("a left-to-right model writes one token after the other, from the left: leave the sampler out")

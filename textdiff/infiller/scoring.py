@@ -116,7 +116,7 @@ def score(
 
     Raises:
         DataError: the text is empty or not UTF-8, or the model's tokenizer can write nothing of it.
-        UsageError: the stride is below 2.
+        UsageError: the stride is below 2, or the model reads from left to right.
     """
     began = time.perf_counter()
     text = decode(data, 0, len(data))
@@ -156,6 +156,7 @@ class Scorer:
     on_progress: Watch | None = None
 
     def __post_init__(self) -> None:
+        self.infiller.require_both_sides()
         if self.stride is not None and self.stride < 2:
             raise UsageError(f"the stride must be at least 2, got {self.stride}")
 

@@ -1,4 +1,4 @@
-"""The NELBO of a text under a model, with its standard error."""
+"""The NELBO of a text under a model, or the likelihood itself, with its standard error."""
 
 from __future__ import annotations
 
@@ -10,26 +10,33 @@ from functools import partial
 import torch
 
 from textdiff.denoiser import Denoiser
-from textdiff.objectives import LevelNats, position_nats, spread_levels
+from textdiff.objectives import LevelNats, estimator_for, position_nats, spread_levels
 from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A mean NELBO.
+    """A mean NELBO, or mean negative log-likelihood.
 
     Attributes:
         nats: total nats of all scored tokens, averaged over repeats.
         tokens: scored tokens.
         unscored: valid tokens that are given, such as unknown characters.
         standard_error: of nats / tokens; windows are the independent units.
+        exact: whether the nats are the likelihood itself and not a bound: that of a left-to-right model.
     """
 
     nats: float
     tokens: int
     unscored: int
     standard_error: float
+    exact: bool = False
+
+    @property
+    def name(self) -> str:
+        """What scores call it."""
+        return "exact_nll" if self.exact else "nelbo"
 
     @property
     def nats_per_token(self) -> float:
@@ -45,7 +52,7 @@ def estimate_nelbo(
     seed: int = 0,
     on_levels: Callable[[int, LevelNats], None] | None = None,
 ) -> Likelihood:
-    """Estimates the NELBO of all free tokens.
+    """Estimates the NELBO of all free tokens. That of a left-to-right model is their exact likelihood, and has no noise.
 
     Noise levels follow a golden-ratio sequence over windows and repeats: evenly spread, and unrelated to the order of the
     text. The same seed gives the same noise, so two models are compared with common random numbers.
@@ -69,11 +76,11 @@ def estimate_nelbo(
         rows += len(canvas.ids)
         tokens.append(canvas.free.sum(-1).cpu())
         unscored += int((canvas.valid & canvas.frozen).sum())
-    return _summary(torch.cat(nats), torch.cat(tokens), unscored)
+    return _summary(torch.cat(nats), torch.cat(tokens), unscored, estimator_for(process).exact)
 
 
-def _summary(nats: torch.Tensor, tokens: torch.Tensor, unscored: int) -> Likelihood:
-    return Likelihood(float(nats.sum()), int(tokens.sum()), unscored, ratio_error(nats, tokens))
+def _summary(nats: torch.Tensor, tokens: torch.Tensor, unscored: int, exact: bool) -> Likelihood:
+    return Likelihood(float(nats.sum()), int(tokens.sum()), unscored, ratio_error(nats, tokens), exact)
 
 
 def ratio_error(nats: torch.Tensor, tokens: torch.Tensor) -> float:

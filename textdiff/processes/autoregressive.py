@@ -23,6 +23,7 @@ class AutoregressiveProcess(AbsorbingProcess):
     To a token whose place nobody knows this is absorbing noise, of which a share alpha_t is left. But the order is
     certain, and so the denoiser must be causal: it gives p(x_0 at i | x_0 before i), whatever stands at i and behind it.
     Read on clean text, it says at once what each token costs. The bound is the likelihood itself, with no noise in it.
+    Text is written by `LeftToRightAccept`: a reverse kernel of single tokens, which know no place, could not keep the order.
 
     Source: order-agnostic models, arXiv 2110.02037, of which this is the case of one fixed order.
     """

@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from textdiff.metrics import Score
 from textdiff.model import DiffusionModel
 from textdiff.registry import name_of
 from textdiff.text.tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What a card says of the way in which a model reads."""
+
+    pipeline: str
+    tags: str
+    reads: str
+    scores: str
+    use: str
+
+
+_WAYS = {
+    False: _Way(
+        "fill-mask",
+        "discrete-diffusion, infilling",
+        "in both directions",
+        "Likelihoods are bounds: the true perplexity is at most this.",
+        "    textdiff infill letter.md -m FOLDER\n",
+    ),
+    True: _Way(
+        "text-generation",
+        "autoregressive",
+        "from left to right, a twin to compare diffusion models with; it cannot fill gaps",
+        "Likelihoods are exact, not bounds.",
+        "",
+    ),
+}
 
 
 def model_card(
@@ -21,18 +51,19 @@ def model_card(
     seconds: float,
 ) -> str:
     """The text of the card, in Markdown with the front matter that model hubs read."""
-    data = recipe["data"]
+    data, ways = recipe["data"], _WAYS[model.process.left_to_right]
     rows = "\n".join(f"| {s.name} | {_value(s)} | {s.unit} | {s.n:,} |" for s in scores) or "| none | | | |"
     return f"""---
 library_name: textdiff
-pipeline_tag: fill-mask
-tags: [textdiff, discrete-diffusion, infilling]
+pipeline_tag: {ways.pipeline}
+tags: [textdiff, {ways.tags}]
 ---
 # A textdiff model
 
 {recipe["description"] or "Trained with textdiff."}
 
 - Network: {sum(p.numel() for p in model.parameters()):,} parameters, context {model.config.context_length} tokens
+- Reads: {ways.reads}
 - Noise: {name_of(model.process)}; the network gives the {model.config.prediction} prediction
 - Tokenizer: {tokenizer.kind}, {tokenizer.vocabulary.size:,} ids
 - Training text: {_listed(data["train"])}
@@ -40,6 +71,8 @@ tags: [textdiff, discrete-diffusion, infilling]
 - Training: {steps:,} steps, {tokens:,} scored tokens, {seconds / 60:,.0f} minutes; all options are in recipe.yaml
 
 ## Held-out scores
+
+{ways.scores}
 
 | score | value | unit | n |
 |---|---|---|---|
@@ -49,8 +82,7 @@ Signature: `{scores[0].signature if scores else "none"}`
 
 ## Use
 
-    textdiff infill letter.md -m FOLDER
-    textdiff generate "Once upon" -m FOLDER
+{ways.use}    textdiff generate "Once upon" -m FOLDER
 
 It writes what is likely, which need not be true. It knows the language and the time of its training text, and nothing else.
 """

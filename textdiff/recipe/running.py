@@ -161,7 +161,7 @@ def run_recipe(
     loader, model = run.loader(), run.model()
     plain = to_config(recipe)
     begin(output, recipe)
-    result = Checkpoint(model, run.tokenizer, recipe.samplers or DefaultSamplers.of(model.process), plain)
+    result = Checkpoint(model, run.tokenizer, DefaultSamplers.of(model.process, recipe.samplers), plain)
     held_out = len(run.validation_ids) > 1
     before = _start_scores(run, output, state is not None) if held_out and is_main_process() else []
     with Reporting(recipe, output) as reporting:

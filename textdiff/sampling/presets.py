@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 from textdiff.errors import ConfigError, nearest
-from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, ForwardProcess
 from textdiff.sampling.accept import (
     EntropyAccept,
     FirstHittingAccept,
+    LeftToRightAccept,
     MarginAccept,
     RandomAccept,
     ThresholdAccept,
@@ -26,6 +29,7 @@ _PRESETS = {
     "entropy": Sampler(accept=EntropyAccept()),
     "threshold": Sampler(accept=ThresholdAccept()),
     "remdm": Sampler(steps=128, renoise=RemdmCapRenoise()),
+    "left_to_right": Sampler(grid=FirstHittingGrid(), accept=LeftToRightAccept()),
     "posterior": Sampler(steps=128, transition=PosteriorTransition()),
 }
 
@@ -46,6 +50,17 @@ def preset(name: str) -> Sampler:
     return _PRESETS[name]
 
 
+@singledispatch
 def preset_for(process: ForwardProcess) -> str:
     """The preset that is right for a process where nothing else is asked: exact in law as the steps grow."""
-    return "ancestral" if isinstance(process, AbsorbingProcess) else "posterior"
+    return "posterior"
+
+
+@preset_for.register
+def _(process: AbsorbingProcess) -> str:
+    return "ancestral"
+
+
+@preset_for.register
+def _(process: AutoregressiveProcess) -> str:
+    return "left_to_right"

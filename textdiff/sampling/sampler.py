@@ -12,7 +12,7 @@ from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
-from textdiff.sampling.accept import Accept, FirstHittingAccept, RandomAccept
+from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAccept, RandomAccept
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
 from textdiff.sampling.grids import FirstHittingGrid, TimeGrid, UniformGrid
@@ -57,10 +57,12 @@ class Sampler:
             raise ConfigError("the posterior transition decides alone what settles: leave accept and renoise out")
         if isinstance(self.grid, FirstHittingGrid) and not (
             isinstance(self.transition, AcceptTransition)
-            and isinstance(self.accept, FirstHittingAccept)
+            and isinstance(self.accept, (FirstHittingAccept, LeftToRightAccept))
             and isinstance(self.renoise, NeverRenoise)
         ):
-            raise ConfigError("the first_hitting grid needs the accept policy first_hitting and no renoise policy")
+            raise ConfigError(
+                "the first_hitting grid needs the accept policy first_hitting or left_to_right and no renoise policy"
+            )
 
     @torch.no_grad()
     def sample(

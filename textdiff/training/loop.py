@@ -285,7 +285,7 @@ class _Trainer:
             found = estimate_nelbo(self.job.model.denoise, self.job.model.process, canvases, seed=_EVALUATION_SEED)
         log.record("evaluation", step=progress.step, nelbo=found.nats_per_token, standard_error=found.standard_error)
         score = f"{found.nats_per_token:.4f} ± {found.standard_error:.4f} nats/token"
-        log.say(f"step {progress.step}: held-out nelbo {score}")
+        log.say(f"step {progress.step}: held-out {found.name} {score}")
         return found
 
 

@@ -106,7 +106,11 @@ def evaluate_infilling(
         options: for `Infiller.infill`.
         score_fills: whether to measure `fill_nelbo`, which takes about as long again.
         on_progress: called with what is done, and how many documents of how many.
+
+    Raises:
+        UsageError: the model reads from left to right.
     """
+    infiller.require_both_sides()
     able = [way for way in dict.fromkeys(ways) if _can(infiller, way)]
     parts = model_parts(infiller)
     rows: list[Row] = []

@@ -3,6 +3,7 @@
 from textdiff.sampling.accept.base import Accept
 from textdiff.sampling.accept.entropy import EntropyAccept
 from textdiff.sampling.accept.first_hitting import FirstHittingAccept
+from textdiff.sampling.accept.left_to_right import LeftToRightAccept
 from textdiff.sampling.accept.margin import MarginAccept
 from textdiff.sampling.accept.random import RandomAccept
 from textdiff.sampling.accept.ranked import RankedAccept
@@ -13,6 +14,7 @@ __all__ = [
     "Accept",
     "EntropyAccept",
     "FirstHittingAccept",
+    "LeftToRightAccept",
     "MarginAccept",
     "RandomAccept",
     "RankedAccept",

@@ -19,8 +19,8 @@ _EARLIEST = 1e-12
 class FirstHittingGrid(TimeGrid):
     """1 - alpha_s = (1 - alpha_t) u^(1/n) with n tokens left: the law of the first of n independent settling times.
 
-    Needs the accept policy of the same name. A row takes as many steps as it has tokens to write, and its law is that
-    of infinitely many ancestral steps. Source: arXiv 2409.02908, section 4.
+    Needs an accept policy that settles one token in each step. A row takes as many steps as it has tokens to write, and with
+    the policy of the same name its law is that of infinitely many ancestral steps. Source: arXiv 2409.02908, section 4.
     """
 
     def next(self, step: Step) -> Tensor:
