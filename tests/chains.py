@@ -75,6 +75,30 @@ def threshold(vocabulary: Vocabulary, laws: Tensor, probability: float) -> Tenso
     return _choosing(vocabulary, laws, choose)
 
 
+def entropy_bound(vocabulary: Vocabulary, laws: Tensor, gamma: float) -> Tensor:
+    """The largest set of the surest positions with sum H - max H <= gamma settles, by trying all sizes."""
+
+    def choose(law: Tensor, proposal: Tensor) -> list[tuple[float, list[int]]]:
+        entropy = -certainty(law, proposal)
+        order = entropy.argsort(stable=True).tolist()
+        sizes = [k for k in range(1, len(order) + 1) if entropy[order[:k]].sum() - entropy[order[:k]].max() <= gamma]
+        return [(1.0, order[: max(sizes)])]
+
+    return _choosing(vocabulary, laws, choose)
+
+
+def factor(vocabulary: Vocabulary, laws: Tensor, bound: float) -> Tensor:
+    """The n most probable proposals settle, for the largest n with (n + 1)(1 - c_n) < bound."""
+
+    def choose(law: Tensor, proposal: Tensor) -> list[tuple[float, list[int]]]:
+        p = confidence(law, proposal)
+        order = p.argsort(descending=True, stable=True).tolist()
+        sizes = [n for n in range(1, len(order) + 1) if (n + 1) * (1 - p[order[n - 1]]) < bound]
+        return [(1.0, order[: max(sizes, default=1)])]
+
+    return _choosing(vocabulary, laws, choose)
+
+
 def noisy_ranks(vocabulary: Vocabulary, laws: Tensor, scale: float) -> Tensor:
     """One of two masks settles; Gumbel noise of this scale on log p makes the choice a logistic one."""
 

@@ -10,6 +10,9 @@ import pytest
 from tiny import CONTEXT, run, save_tiny
 
 import textdiff
+from textdiff.sampling import Sampler
+from textdiff.sampling.accept import EntropyBoundAccept
+from textdiff.sampling.warps import MinPWarp
 
 
 @pytest.fixture(scope="session", params=["absorbing", "uniform"])
@@ -71,6 +74,21 @@ def test_samplers_go_by_their_names(model: Path, sampler: str) -> None:
     found = generated(model, "--sampler", sampler, "--steps", 4)
     assert len(found["samples"]) == 1
     assert found["stats"]["nfe"] >= 1
+
+
+def test_a_sampler_may_stand_in_a_file(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("steps: 3\naccept: {name: entropy_bound, gamma: 0.5}\nwarps: [{name: min_p, p: 0.1}]\n")
+    wanted = Sampler(steps=3, accept=EntropyBoundAccept(0.5), warps=(MinPWarp(0.1),))
+    expected = textdiff.load(model).generate("The ", max_new_tokens=6, sampler=wanted).samples[0].text
+    assert generated(model, "The ", "--sampler", file)["samples"][0]["text"] == expected
+    assert generated(model, "The ")["samples"][0]["text"] != expected
+    file.write_text("accept: {name: entropy_bound, gama: 0.5}\n")
+    ended = run("generate", "-m", model, "--sampler", file)
+    assert (ended.code, ended.out) == (2, b"")
+    assert f"{file}: accept.gama: unknown key. Did you mean 'gamma'?" in ended.err
+    missing = run("generate", "-m", model, "--sampler", tmp_path / "none.yml")
+    assert missing.code == 2 and "none.yml cannot be read: no such file" in missing.err
 
 
 def test_more_tokens_than_the_context_holds_are_refused(model: Path) -> None:

@@ -23,14 +23,16 @@ from textdiff.sampling import Sampler
 from textdiff.sampling.accept import (
     Accept,
     EntropyAccept,
+    EntropyBoundAccept,
+    FactorAccept,
     FirstHittingAccept,
     MarginAccept,
     RandomAccept,
     ThresholdAccept,
     TopKAccept,
 )
-from textdiff.sampling.grids import FirstHittingGrid
-from textdiff.sampling.renoise import RemdmCapRenoise
+from textdiff.sampling.grids import EqualAlphaGrid, FirstHittingGrid
+from textdiff.sampling.renoise import RemdmCapRenoise, RemdmRescaleRenoise
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.text.canvas import Canvas
 
@@ -131,6 +133,27 @@ def test_remdm_cap(cap: float) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+def test_remdm_rescale(eta: float) -> None:
+    def kernel(s: float, t: float) -> Tensor:
+        return chains.remdm(VOCABULARY, wild(t), 1 - s, 1 - t, eta * min(1.0, s / max(1 - t, 1e-12)))
+
+    sampler = Sampler(steps=6, renoise=RemdmRescaleRenoise(eta=eta))
+    assert p_value(sampler, ABSORBING, wild, chain(ABSORBING, 6, kernel)) > ERROR_RATE
+
+
+@pytest.mark.statistical
+def test_equal_alpha_grid() -> None:
+    """With the cosine schedule: the kernels of alpha = 0, 1/4, ... 1, whose times the schedule tells."""
+    process = process_of("absorbing", schedule="cosine")
+    alphas = torch.linspace(0, 1, 5, dtype=torch.float64)
+    times = process.schedule.inverse(alphas).tolist()
+    kernels = [chains.remdm(VOCABULARY, wild(times[k]), float(alphas[k + 1]), float(alphas[k]), 0.0) for k in range(4)]
+    expected = run_chain(pure_noise(process), kernels)
+    assert p_value(Sampler(steps=4, grid=EqualAlphaGrid()), process, wild, expected) > ERROR_RATE
+
+
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -170,6 +193,20 @@ def test_top_k_with_randomness() -> None:
 def test_threshold_accept(probability: float) -> None:
     expected = chain(ABSORBING, 2, lambda s, t: chains.threshold(VOCABULARY, wild(t), probability))
     assert p_value(Sampler(steps=2, accept=ThresholdAccept(probability)), ABSORBING, wild, expected) > ERROR_RATE
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("gamma", [0.0, 1.2, 1.4, 9.0])
+def test_entropy_bound_accept(gamma: float) -> None:
+    expected = chain(ABSORBING, 2, lambda s, t: chains.entropy_bound(VOCABULARY, wild(t), gamma))
+    assert p_value(Sampler(steps=2, accept=EntropyBoundAccept(gamma)), ABSORBING, wild, expected) > ERROR_RATE
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("bound", [0.5, 1.8, 2.2, 9.0])
+def test_factor_accept(bound: float) -> None:
+    expected = chain(ABSORBING, 2, lambda s, t: chains.factor(VOCABULARY, wild(t), bound))
+    assert p_value(Sampler(steps=2, accept=FactorAccept(bound)), ABSORBING, wild, expected) > ERROR_RATE
 
 
 @pytest.mark.statistical

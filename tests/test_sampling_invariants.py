@@ -187,6 +187,10 @@ def test_a_given_mask_stays() -> None:
         ({"warps": [{"name": "temperature", "temperature": float("nan")}]}, "temperature: expected a finite number"),
         ({"warps": [{"name": "top_k", "k": 0}]}, "k must be at least 1"),
         ({"warps": [{"name": "top_p", "p": 1.1}]}, "p must be above 0"),
+        ({"warps": [{"name": "min_p", "p": 1.1}]}, "p must be from 0 to 1"),
+        ({"accept": {"name": "entropy_bound", "gamma": -0.1}}, "gamma must be a finite number"),
+        ({"accept": {"name": "factor", "factor": 0}}, "factor must be a finite number above 0"),
+        ({"renoise": {"name": "remdm_rescale", "eta": 1.5}}, "eta must be from 0 to 1"),
     ],
 )
 def test_wrong_options_are_errors(config: dict[str, object], message: str) -> None:

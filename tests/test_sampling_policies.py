@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import pytest
@@ -21,7 +22,7 @@ from textdiff.sampling.accept import TopKAccept
 from textdiff.sampling.accept.ranked import rank_by_score
 from textdiff.sampling.ranks import rank_within
 from textdiff.sampling.transitions import PosteriorTransition
-from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp
+from textdiff.sampling.warps import MinPWarp, TemperatureWarp, TopKWarp, TopPWarp
 
 COLD = (TemperatureWarp(0.0),)
 
@@ -87,6 +88,17 @@ def test_top_p_keeps_the_fewest_that_reach_p(values: list[float], p: float) -> N
     assert probabilities[probabilities > worst].sum() < p + 1e-6  # without the last of them it would not be enough
     assert probabilities[~kept].max() < worst
     torch.testing.assert_close(TopPWarp(1.0)(log_p), log_p)
+
+
+@given(values=logits, p=st.sampled_from([0.01, 0.3, 0.5, 1.0]))
+def test_min_p_keeps_what_is_near_the_best(values: list[float], p: float) -> None:
+    log_p = distribution(values)
+    warped = MinPWarp(p)(log_p)
+    kept = (warped > -torch.inf)[0]
+    share = (log_p[0] - log_p[0].max()).double()
+    assert kept[share > math.log(p) + 1e-5].all() and not kept[share < math.log(p) - 1e-5].any()
+    torch.testing.assert_close(warped[0, kept], log_p[0, kept].log_softmax(-1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(MinPWarp(0.0)(log_p), log_p)
 
 
 def test_warps_act_in_their_order() -> None:

@@ -49,7 +49,8 @@ Steps = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Any integer; the same one gives the same result.")]
 SamplerName = Annotated[
-    str | None, typer.Option("--sampler", metavar="NAME", help="How tokens settle; `textdiff list sampler` names all.")
+    str | None,
+    typer.Option("--sampler", metavar="NAME|FILE.yaml", help="How tokens settle; `textdiff list sampler` names all."),
 ]
 Temperature = Annotated[
     float | None,
@@ -79,12 +80,12 @@ Settings = Annotated[
 
 
 def check_sampler(name: str | None) -> None:
-    """Raises a UsageError if no sampler preset has the name."""
-    from textdiff.sampling import preset
+    """Raises a UsageError if it is neither the name of a preset nor a file that describes a sampler."""
+    from textdiff.infiller.samplers import sampler_of
 
     if name is not None:
         try:
-            preset(name)
+            sampler_of(name)
         except ConfigError as error:
             raise UsageError(str(error)) from None
 

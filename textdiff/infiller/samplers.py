@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from textdiff.errors import ConfigError, UsageError
+from textdiff.files import load_yaml
 from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.registry import build
 from textdiff.sampling import Sampler, preset, preset_for
 from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp, Warp
 
@@ -37,7 +39,7 @@ class SamplerOptions:
     """What a caller asks for; None leaves the model's default.
 
     Attributes:
-        sampler: a sampler, or the name of a preset.
+        sampler: a sampler, the name of a preset, or a YAML file; see `sampler_of`.
         steps: at least 1.
         temperature: at least 0; 0 takes the most probable token.
         top_k: at least 1.
@@ -55,9 +57,9 @@ class SamplerOptions:
 
         Raises:
             UsageError: a value is out of its range.
-            ConfigError: no preset has that name.
+            ConfigError: no preset has that name, or the file does not describe a sampler.
         """
-        sampler = preset(self.sampler) if isinstance(self.sampler, str) else self.sampler or default
+        sampler = sampler_of(self.sampler) if isinstance(self.sampler, str) else self.sampler or default
         try:
             if self.steps is not None:
                 sampler = replace(sampler, steps=self.steps)
@@ -76,6 +78,20 @@ class SamplerOptions:
             kept + asked, key=lambda w: next((i for i, c in enumerate(order) if isinstance(w, c)), len(order))
         )
         return replace(sampler, warps=tuple(warps))
+
+
+def sampler_of(name: str) -> Sampler:
+    """The preset of a name, or the sampler that a file ending in .yaml or .yml describes, with the fields of `Sampler` as keys.
+
+    Raises:
+        ConfigError: no preset has that name, or the file does not describe a sampler.
+    """
+    if not name.lower().endswith((".yaml", ".yml")):
+        return preset(name)
+    try:
+        return build(Sampler, load_yaml(name))
+    except ConfigError as error:
+        raise ConfigError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
 
 
 def require_order(process: ForwardProcess, sampler: Sampler) -> None:

@@ -8,6 +8,8 @@ from textdiff.errors import ConfigError, nearest
 from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, ForwardProcess
 from textdiff.sampling.accept import (
     EntropyAccept,
+    EntropyBoundAccept,
+    FactorAccept,
     FirstHittingAccept,
     LeftToRightAccept,
     MarginAccept,
@@ -27,6 +29,8 @@ _PRESETS = {
     "confidence": Sampler(accept=TopKAccept()),
     "margin": Sampler(accept=MarginAccept()),
     "entropy": Sampler(accept=EntropyAccept()),
+    "entropy_bound": Sampler(accept=EntropyBoundAccept()),
+    "factor": Sampler(accept=FactorAccept()),
     "threshold": Sampler(accept=ThresholdAccept()),
     "remdm": Sampler(steps=128, renoise=RemdmCapRenoise()),
     "left_to_right": Sampler(grid=FirstHittingGrid(), accept=LeftToRightAccept()),

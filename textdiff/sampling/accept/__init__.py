@@ -2,6 +2,8 @@
 
 from textdiff.sampling.accept.base import Accept
 from textdiff.sampling.accept.entropy import EntropyAccept
+from textdiff.sampling.accept.entropy_bound import EntropyBoundAccept
+from textdiff.sampling.accept.factor import FactorAccept
 from textdiff.sampling.accept.first_hitting import FirstHittingAccept
 from textdiff.sampling.accept.left_to_right import LeftToRightAccept
 from textdiff.sampling.accept.margin import MarginAccept
@@ -13,6 +15,8 @@ from textdiff.sampling.accept.top_k import TopKAccept
 __all__ = [
     "Accept",
     "EntropyAccept",
+    "EntropyBoundAccept",
+    "FactorAccept",
     "FirstHittingAccept",
     "LeftToRightAccept",
     "MarginAccept",

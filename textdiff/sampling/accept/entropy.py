@@ -19,5 +19,10 @@ class EntropyAccept(RankedAccept):
     """Ranks by the negative entropy of p(x_0 | x_t). Source: Dream, arXiv 2508.15487."""
 
     def score(self, step: Step) -> Tensor:
-        entropy: Tensor = torch.special.entr(step.log_p.exp()).sum(-1)
-        return -entropy
+        return -entropy_of(step.log_p)
+
+
+def entropy_of(log_p: Tensor) -> Tensor:
+    """Nats, float [N], of distributions given as log-probabilities [N, V]."""
+    entropy: Tensor = torch.special.entr(log_p.exp()).sum(-1)
+    return entropy

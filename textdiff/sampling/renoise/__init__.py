@@ -3,5 +3,6 @@
 from textdiff.sampling.renoise.base import Renoise
 from textdiff.sampling.renoise.never import NeverRenoise
 from textdiff.sampling.renoise.remdm_cap import RemdmCapRenoise
+from textdiff.sampling.renoise.remdm_rescale import RemdmRescaleRenoise
 
-__all__ = ["NeverRenoise", "RemdmCapRenoise", "Renoise"]
+__all__ = ["NeverRenoise", "RemdmCapRenoise", "RemdmRescaleRenoise", "Renoise"]

@@ -30,5 +30,9 @@ class RemdmCapRenoise(Renoise):
             raise ConfigError(f"cap must be from 0 to 1, got {self.cap}")
 
     def probability(self, step: Step) -> Tensor:
-        largest = (1 - step.alpha_s) / step.alpha_t.clamp(min=1e-12)
-        return largest.clamp(max=self.cap)
+        return largest_sigma(step).clamp(max=self.cap)
+
+
+def largest_sigma(step: Step) -> Tensor:
+    """Float64 [B]: the largest sigma with which the marginals are kept, and no probability is above 1."""
+    return ((1 - step.alpha_s) / step.alpha_t.clamp(min=1e-12)).clamp(max=1)
