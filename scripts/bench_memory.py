@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 from bench_timing import Work
 
+from textdiff.training.memory import gauge_for
+
 SIDES = ("peer", "ours")
 
 
@@ -21,20 +22,15 @@ def peak_bytes(make: Callable[[], Work], device: str, pieces: int = 2) -> int:
 
     On a CPU those of the process; on a GPU those of tensors there.
     """
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-    else:
-        before = _resident()
-    work = make()
-    for number in range(pieces):
-        work(number)
-    after = torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else _resident()
-    return after - before
+    gauge = gauge_for(torch.device(device))
+    before = gauge.in_use()
 
+    def do() -> None:
+        work = make()
+        for number in range(pieces):
+            work(number)
 
-def _resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return gauge.peak_of(do) - before
 
 
 def compare_memory(script: str | Path, arguments: Sequence[str]) -> dict[str, Any]:

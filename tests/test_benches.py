@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+Rows = Callable[..., list[dict[str, Any]]]
 
 
-def bench(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / name), *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """``bench("training", "--shapes", …)`` runs that script in this process; what it starts finds textdiff too."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    threads = torch.get_num_threads()
+
+    def run(name: str, *arguments: str) -> None:
+        script = importlib.import_module(f"bench_{name}")
+        monkeypatch.setattr(sys, "argv", [str(script.__file__), *arguments])
+        script.main()
+
+    yield run
+    torch.set_num_threads(threads)
 
 
-def rows(name: str, *arguments: str) -> list[dict[str, object]]:
-    done = bench(name, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+@pytest.fixture
+def rows(bench: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> Rows:
+    """The rows that a bench prints."""
+
+    def printed(name: str, *arguments: str) -> list[dict[str, Any]]:
+        bench(name, *arguments, "--json")
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return printed
 
 
-def test_training_is_compared_on_equal_work() -> None:
+def test_training_is_compared_on_equal_work(rows: Rows) -> None:
     """Loss and gradients of both sides agree, or the script ends with an error; the peer scores all positions."""
-    found = rows("bench_training.py", "--shapes", "toy,toy-BERT", "--precisions", "fp32", "--rounds", "1")
+    found = rows("training", "--shapes", "toy,toy-BERT", "--precisions", "fp32", "--rounds", "1")
     assert [row["peer"] for row in found] == ["mdlm", "dllm"]
     for row in found:
         assert 0 <= row["gradients_differ_by"] < 1e-5
@@ -40,9 +53,9 @@ def test_training_is_compared_on_equal_work() -> None:
         assert row["ratio"] > 0 and row["our_tokens_per_second"] > 0
 
 
-def test_sampling_is_compared_on_one_law() -> None:
+def test_sampling_is_compared_on_one_law(rows: Rows) -> None:
     """The peer scores every position whenever it calls the network; ours each position once, in no more calls."""
-    found = rows("bench_sampling.py", "--shapes", "toy", "--steps", "3,40", "--rounds", "1", "--rows", "2")
+    found = rows("sampling", "--shapes", "toy", "--steps", "3,40", "--rounds", "1", "--rows", "2")
     assert [(row["steps"], row["precision"]) for row in found] == [(s, p) for s in (3, 40) for p in ("fp32", "bf16")]
     for row in found:
         assert row["our_rows"] == 32 < row["peer_rows"] == 16 * row["peer_calls"]
@@ -53,10 +66,32 @@ def test_sampling_is_compared_on_one_law() -> None:
     assert cached["peer_calls"] < 40 * 2, "with more steps than tokens the cache must save calls"
 
 
-@pytest.mark.parametrize("name", ["bench_training.py", "bench_sampling.py"])
-def test_memory_is_compared_in_fresh_processes(name: str) -> None:
-    (row,) = rows(name, "--memory", "toy")
+def test_memory_is_compared_in_fresh_processes(rows: Rows) -> None:
+    (row,) = rows("training", "--memory", "toy")
     assert row["peer_bytes"] > 0 and row["memory_ratio"] == row["peer_bytes"] / row["our_bytes"]
+
+
+@pytest.mark.parametrize(("side", "kind"), [("peer", "PeerSampler"), ("ours", "Ours")])
+def test_such_a_process_does_the_work_of_its_side(
+    bench: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    side: str,
+    kind: str,
+) -> None:
+    import bench_sampling
+
+    sampled = []
+    for name in ("PeerSampler", "Ours"):
+        sampler = getattr(bench_sampling, name)
+
+        def sample(self: Any, *words: int, real: Callable[..., object] = sampler.sample) -> object:
+            sampled.append((type(self).__name__, words[:2]))
+            return real(self, *words)
+
+        monkeypatch.setattr(sampler, "sample", sample)
+    bench("sampling", "--peak", side, "--shapes", "toy")
+    assert {*sampled} == {(kind, (4, 16))} and json.loads(capsys.readouterr().out) >= 0
 
 
 @pytest.mark.parametrize(
@@ -69,11 +104,15 @@ def test_memory_is_compared_in_fresh_processes(name: str) -> None:
         (["--shapes", "toy-BERT", "--compile"], "leave the BERT shapes out"),
     ],
 )
-def test_what_is_wrong_is_said(arguments: list[str], said: str) -> None:
+def test_what_is_wrong_is_said(
+    bench: Callable[..., None], capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
     if "cuda:99" in arguments and torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
-    done = bench("bench_training.py", *arguments)
-    assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr
+    with pytest.raises(SystemExit) as ended:
+        bench("training", *arguments)
+    # argparse prints and ends with 2; the interpreter prints any other text that SystemExit holds, and ends with 1
+    assert said in (capsys.readouterr().err if ended.value.code == 2 else str(ended.value.code))
 
 
 def test_the_law_check_refuses_another_law(monkeypatch: pytest.MonkeyPatch) -> None:

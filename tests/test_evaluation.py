@@ -17,6 +17,7 @@ from textdiff.errors import DataError, UsageError
 from textdiff.evaluation import evaluate
 from textdiff.infiller import Infiller
 from textdiff.metrics import Score, bigram_entropy, estimate_nelbo, unigram_entropy
+from textdiff.objectives import LevelNats, positions
 from textdiff.processes import AbsorbingProcess, UniformProcess
 
 GARDEN = Path(__file__).parent.parent / "data" / "corpus" / "garden.txt"
@@ -71,6 +72,32 @@ def test_repeats_lower_the_error_and_the_seed_repeats_the_number() -> None:
     )
     assert once == again
     assert often.standard_error < 0.8 * once.standard_error
+
+
+@pytest.mark.parametrize("process", [AbsorbingProcess, UniformProcess])
+def test_repeats_of_a_short_text_share_a_call(process: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five repeats of 2 rows of 3: by what a call may hold in one, three or five calls, with the same nats."""
+    language = ToyLanguage.random(length=3, seed=2)
+    law, canvas = process(language.vocabulary), canvas_of(language.sample(2, seed=1))
+    oracle, calls = language.denoiser(law), []
+
+    def denoise(x_t: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x_t))
+        return oracle(x_t, *others)
+
+    found = {}
+    for most in (1 << 11, 12, 1):
+        monkeypatch.setattr(positions, "_POSITIONS", most)
+        levels: list[LevelNats] = []
+        nats = positions.position_nats(denoise, law, canvas, positions.spread_levels(0, 2, 5, 1), 1, levels.append)
+        assert [found.level.shape for found in levels] == [(2,)] * 5
+        found[most] = nats, torch.stack([torch.stack(tuple(one)) for one in levels])
+    assert calls == [10, 4, 4, 2, 2, 2, 2, 2, 2]
+    for nats, levels in found.values():
+        torch.testing.assert_close(nats, found[1][0])
+        torch.testing.assert_close(levels, found[1][1])
+    alone = positions.position_nats(oracle, law, canvas.rows(torch.tensor([1])), positions.spread_levels(1, 1, 5, 1), 1)
+    torch.testing.assert_close(alone[0], found[12][0][1])
 
 
 def test_the_batches_make_no_difference() -> None:

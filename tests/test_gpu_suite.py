@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,26 @@ def runner(tmp_path: Path, seconds: float = 60, grace: float = 5, *words: str) -
     return Runner(options, progress, Slice(time.monotonic() + seconds, grace), None, options.work / "site")
 
 
+@dataclass(frozen=True)
+class Until(Slice):
+    """A slice that ends as soon as something has happened, and not by the clock."""
+
+    happened: Callable[[], object] = lambda: True
+
+    def _wait(self, child: subprocess.Popen[bytes], seconds: float) -> tuple[int, bool]:
+        while child.poll() is None and not self.happened() and self.left > 0:
+            time.sleep(0.02)
+        return super()._wait(child, 0)
+
+    @property
+    def left(self) -> float:
+        return 0 if self.happened() else super().left
+
+
+def until(happened: Callable[[], object], grace: float) -> Until:
+    return Until(time.monotonic() + 600, grace, happened)
+
+
 def python(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
@@ -86,11 +108,12 @@ def test_the_end_of_a_slice_ends_a_command_with_all_that_it_started(tmp_path: Pa
         "import os, signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        f"open({str(pids)!r} + '~', 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        f"os.rename({str(pids)!r} + '~', {str(pids)!r})\n"
         "time.sleep(600)\n"
     )
-    slice_ = Slice(time.monotonic() + 600, grace=0.5)
-    ended = slice_.run(python(code), tmp_path / "out", tmp_path / "log", dict(os.environ), limit=8)
+    slice_ = until(pids.exists, grace=0.5)
+    ended = slice_.run(python(code), tmp_path / "out", tmp_path / "log", dict(os.environ), limit=600)
     assert ended.cut and ended.code == -signal.SIGKILL
     for pid in map(int, pids.read_text().split()):
         assert gone(pid)
@@ -145,12 +168,9 @@ def test_a_training_run_goes_on_in_the_next_slice(tmp_path: Path) -> None:
     task = TrainingTask("speed/toy", tmp_path / "recipe.yaml", tmp_path / "run", (), seconds=1e6)
     one = runner(tmp_path, 600, 60)
     one.progress.of(task.name).notes |= {"seconds_per_step": 0.01, "seconds_to_start": 1.0, "steps": 400_000}
-    one.slice = Slice(time.monotonic() + 25, grace=120)
+    one.slice = until(lambda: logged(task.output), grace=120)
     assert not one.run([task])
     record = one.progress.of(task.name)
-    while record.state == "waiting" and not training.steps_done(task.output):  # a slow machine had not begun yet
-        record.fruitless, one.slice = 0, Slice(time.monotonic() + 60, grace=120)
-        one.run([task])
     stopped_at = training.steps_done(task.output)
     assert record.state == "waiting" and stopped_at > 0
     record.notes["steps"] = stopped_at + 5
@@ -163,6 +183,12 @@ def test_a_training_run_goes_on_in_the_next_slice(tmp_path: Path) -> None:
     starts = [e["step"] for e in training.events(task.output / "log.jsonl") if e["event"] == "start"]
     assert starts[-1] == stopped_at
     assert "bits_per_byte" in [score["name"] for score in record.result["scores"]]
+
+
+def logged(output: Path) -> bool:
+    """Whether the log of a run has a step."""
+    log = output / "log.jsonl"
+    return log.exists() and any(event["event"] == "step" for event in training.events(log))
 
 
 def test_a_curve_adds_up_the_seconds_of_all_parts(tmp_path: Path) -> None:

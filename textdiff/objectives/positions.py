@@ -15,6 +15,8 @@ from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
 
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+_POSITIONS = 1 << 11
+"""Of a batch that is made of several repeats of a smaller one."""
 
 
 def spread_levels(first: int, rows: int, repeats: int, seed: int) -> Tensor:
@@ -46,12 +48,23 @@ def position_nats(
     estimator = estimator_for(process)
     if estimator.exact:
         levels, on_levels = levels[:1], None
+    rows, length = canvas.shape
     total = torch.zeros(canvas.shape, dtype=torch.float64, device=canvas.ids.device)
-    for repeat, level in enumerate(levels.to(total.device)):
-        corruption = estimator.corrupt(canvas, level, Draws.seeded(canvas.seeds).fold(seed, repeat))
-        logits = denoiser(corruption.x_t, corruption.t, canvas, corruption.where)
-        values = estimator.nats(canvas, corruption, logits.float().log_softmax(-1))
-        total[corruption.where] += values.double()
+    together = max(1, _POSITIONS // max(1, rows * length))
+    for first in range(0, len(levels), together):
+        repeats = torch.arange(first, min(first + together, len(levels)))
+        # repeats of a small batch go through the network together: its calls would cost more than its work
+        many = canvas.rows(torch.arange(rows, device=total.device).repeat(len(repeats)))
+        draws = Draws.seeded(many.seeds).fold(seed, repeats.repeat_interleave(rows))
+        corruption = estimator.corrupt(many, levels[repeats].to(total.device).flatten(), draws)
+        logits = denoiser(corruption.x_t, corruption.t, many, corruption.where)
+        values = estimator.nats(many, corruption, logits.float().log_softmax(-1))
+        nats = torch.zeros(many.shape, dtype=torch.float64, device=total.device)
+        nats[corruption.where] = values.double()
+        total += nats.view(len(repeats), rows, length).sum(0)
         if on_levels is not None:
-            on_levels(estimator.at_level(canvas, corruption, values))
+            for found in zip(
+                *(part.view(-1, rows) for part in estimator.at_level(many, corruption, values)), strict=True
+            ):
+                on_levels(LevelNats(*found))
     return total.cpu() / len(levels)
