@@ -22,6 +22,7 @@ from textdiff.evaluation.held_out import text_of_ids
 from textdiff.infiller import Checkpoint
 from textdiff.metrics import Score
 from textdiff.recipe import load_recipe, run_recipe
+from textdiff.recipe.material import Stream
 from textdiff.recipe.running import PreparedRun
 
 NAMES = "absorbing,uniform,autoregressive"
@@ -34,11 +35,13 @@ def scored(
     recipe = load_recipe(recipe_file, [*settings, f"process={process}", "tasks=[whole]"])
     checkpoint = run_recipe(recipe, recipe_file.parent, folder / process)
     run = PreparedRun(recipe, recipe_file.parent, checkpoint)
-    if len(run.validation_ids) < 2:
+    if not isinstance(run.material, Stream):
+        raise ConfigError(f"{recipe_file} trains on pairs: take scripts/bench_translation.py")
+    if not run.material.holds_out:
         raise ConfigError(f"{recipe_file} holds no text out: give data.validation, or a data.validation_share above 0")
-    text, digest = text_of_ids(run.validation_ids, run.tokenizer)
+    text, digest = text_of_ids(run.material.split[1], run.tokenizer)
     model = checkpoint.model.eval()
-    found = measure_nelbo(model, run.tokenizer, text, repeats, None, recipe.seed, ends=run.ends)
+    found = measure_nelbo(model, run.tokenizer, text, repeats, None, recipe.seed, ends=run.material.ends)
     scores = likelihood_scores(found, text, run.tokenizer, f"data:{digest[:12]}|process:{process}|repeats:{repeats}")
     return checkpoint, next(score for score in scores if score.name == "bits_per_byte"), found.exact
 

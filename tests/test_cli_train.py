@@ -309,7 +309,7 @@ def test_finetuning_tells_what_it_changed(model: Path, tmp_path: Path) -> None:
     rows = "training.per_device_train_batch_size=2"
     ended = run(*command, rows, "training.max_steps=8", "training.learning_rate=0.01")
     held_out = PreparedRun(load_recipe(output / "recipe.yaml"), Path(), Checkpoint.load(model))
-    start = score_held_out(held_out.start.model, held_out.tokenizer, held_out.validation_ids, 0).scores[0]
+    start = score_held_out(held_out.start.model, held_out.tokenizer, held_out.material.split[1], 0).scores[0]
     metrics = read_json(output / "model" / "metrics.json")
     assert metrics["before"][0] == start.plain()
     assert metrics["scores"][0]["value"] < start.value
@@ -338,7 +338,7 @@ def test_a_run_that_goes_on_compares_with_where_it_began(model: Path, tmp_path: 
     last = max(output.glob("state/step-*"))
     shutil.rmtree(last)
     shutil.rmtree(output / "model")
-    with patch("textdiff.recipe.running.score_held_out", wraps=score_held_out) as scored:
+    with patch("textdiff.recipe.material.score_held_out", wraps=score_held_out) as scored:
         run(*whole, output, "--set", *sets)
     assert scored.call_count == 1  # of what came out: the start was scored by the first run
     assert read_json(output / "model" / "metrics.json")["before"] == first

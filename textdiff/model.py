@@ -36,6 +36,7 @@ class DiffusionConfig(PreTrainedConfig):
         backbone: the configuration of a `BackboneConfig`.
         context_length: L, the longest sequence that the model has seen.
         separate_documents: whether the model has seen documents alone, and not beside others of the same sample.
+        target_length: of a model that makes a target of a source: the positions that a target has; see `PairLayout`. Else None.
         prediction: what the raw output means: `leave_one_out` is p(x_0 at i | x_t without i), `posterior` is
             p(x_0 at i | x_t). For absorbing noise they are the same.
         format_version: of this layout.
@@ -48,6 +49,7 @@ class DiffusionConfig(PreTrainedConfig):
     backbone: dict[str, Any] | None = None
     context_length: int = 256
     separate_documents: bool = False
+    target_length: int | None = None
     prediction: Literal["leave_one_out", "posterior"] = "leave_one_out"
     format_version: int = FORMAT_VERSION
     tie_word_embeddings: bool = False
@@ -232,6 +234,9 @@ def _check_settings(config: DiffusionConfig) -> None:
         )
     if type(config.separate_documents) is not bool:
         raise CheckpointError(f"separate_documents must be true or false, got {config.separate_documents!r}")
+    length = config.target_length
+    if length is not None and (type(length) is not int or not 1 <= length <= config.context_length):
+        raise CheckpointError(f"target_length must be null or within context_length, got {length!r}")
     if config.prediction not in ("leave_one_out", "posterior"):
         raise CheckpointError(f"prediction must be 'leave_one_out' or 'posterior', got {config.prediction!r}")
 

@@ -5,11 +5,14 @@ from textdiff.corpus.chunks import Chunk, chunks_of, stream_chunks
 from textdiff.corpus.events import Piece, Problem
 from textdiff.corpus.opening import require_file
 from textdiff.corpus.options import ReadOptions, Unit, check_encoding
+from textdiff.corpus.pairs import Pair, PairOptions, read_pairs
 from textdiff.corpus.reading import load_corpus, read_corpus
 
 __all__ = [
     "Chunk",
     "CorpusReport",
+    "Pair",
+    "PairOptions",
     "Piece",
     "Problem",
     "ReadOptions",
@@ -19,6 +22,7 @@ __all__ = [
     "chunks_of",
     "load_corpus",
     "read_corpus",
+    "read_pairs",
     "require_file",
     "stream_chunks",
 ]

@@ -65,6 +65,12 @@ def json_lines(opened: Opened, column: str) -> Iterator[Event]:
 
 
 def _json_row(line: Line, place: str, column: str) -> Event:
+    row = json_object(line, place, (column,))
+    return row if isinstance(row, Problem) else row_text(row, column, place)
+
+
+def json_object(line: Line, place: str, columns: Sequence[str]) -> dict[str, Any] | Problem:
+    """The object that a line of JSON holds, or what is wrong with it; `columns` are those that it should have."""
     try:
         row = _DECODER.decode(line.text.strip())
     except (ValueError, RecursionError) as error:
@@ -75,8 +81,8 @@ def _json_row(line: Line, place: str, column: str) -> Event:
             return Problem("truncated", message, of_row=True)
         return Problem("json", f"{place}: this is no JSON object: {words}", of_row=True)
     if not isinstance(row, dict):
-        return Problem("json", f"{place}: {_no_object(row, column)}", of_row=True)
-    return row_text(row, column, place)
+        return Problem("json", f"{place}: {_no_object(row, *columns)}", of_row=True)
+    return row
 
 
 def json_file(opened: Opened, column: str) -> Iterator[Event]:
@@ -111,8 +117,9 @@ def json_file(opened: Opened, column: str) -> Iterator[Event]:
             yield Problem("json", f"{place}: {_no_object(row, column)}", of_row=True)
 
 
-def _no_object(row: Any, column: str) -> str:
-    return f'expected an object such as {{"{column}": "…"}}, found {_NAMES[type(row)]}'
+def _no_object(row: Any, *columns: str) -> str:
+    shown = ", ".join(f'"{column}": "…"' for column in columns)
+    return f"expected an object such as {{{shown}}}, found {_NAMES[type(row)]}"
 
 
 def csv_rows(opened: Opened, column: str) -> Iterator[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,17 @@ from textdiff.data.tasks import Flags, GapMaker
 from textdiff.data.windows import Windows
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
+
+
+class Loader(Protocol):
+    """What training takes its samples from, by their numbers."""
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    def batch(self, first: int, rows: int) -> Canvas:
+        """The canvas of the samples first … first + rows - 1."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -88,13 +88,13 @@ class PackedCorpus:
         """The window with this running number; the epoch is number // windows."""
         epoch, index = divmod(number, self.windows)
         spare = max(0, len(self.ids) - self.windows * self.length)
-        offset, order = _epoch(self.seed, epoch, self.windows, spare)
+        offset, order = epoch_order(self.seed, epoch, self.windows, spare)
         start = offset + int(order[index]) * self.length
         return np.asarray(self.ids[start : start + self.length], dtype=np.int32)
 
 
 @lru_cache(maxsize=2)
-def _epoch(seed: int, epoch: int, windows: int, spare: int) -> tuple[int, npt.NDArray[Any]]:
+def epoch_order(seed: int, epoch: int, windows: int, spare: int) -> tuple[int, npt.NDArray[Any]]:
     """Where the first window of an epoch begins, and the order of its windows."""
     generator = keyed_generator(seed, epoch)
     offset = int(generator.integers(spare + 1))

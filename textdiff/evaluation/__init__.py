@@ -3,6 +3,7 @@
 from textdiff.evaluation.held_out import HeldOutReport, score_held_out
 from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infilling
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.evaluation.pairs import score_held_out_pairs
 from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate, scored_text
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "likelihood_scores",
     "measure_nelbo",
     "score_held_out",
+    "score_held_out_pairs",
     "scored_text",
 ]

@@ -53,9 +53,7 @@ def measure_nelbo(
     length = model.config.context_length
     batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows, ends)
     on_levels = None if profile is None else profile.add
-    return estimate_nelbo(
-        model.denoise, model.process, _on_device(batches, model, on_windows), repeats, seed, on_levels
-    )
+    return estimate_nelbo(model.denoise, model.process, on_device(batches, model, on_windows), repeats, seed, on_levels)
 
 
 def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:
@@ -107,7 +105,8 @@ def _writable_tokens(ids: npt.NDArray[np.int32], tokenizer: Tokenizer) -> int:
     return sum(int(writable[ids[start : start + _PART]].sum()) for start in range(0, len(ids), _PART))
 
 
-def _on_device(batches: Iterable[Canvas], model: DiffusionModel, on_windows: Callable[[int], None]) -> Iterable[Canvas]:
+def on_device(batches: Iterable[Canvas], model: DiffusionModel, on_windows: Callable[[int], None]) -> Iterable[Canvas]:
+    """Canvases on the model's device; how many rows have been worked on is told when the next are fetched."""
     done = 0
     for canvas in batches:
         yield canvas.to(model.device)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from textdiff.backbones import require_separable
-from textdiff.corpus import Unit, load_corpus
-from textdiff.data import DocumentEnds, encode_corpus
+from textdiff.corpus import PairOptions, Unit, load_corpus, read_pairs
+from textdiff.data import DocumentEnds, encode_corpus, encode_pairs
 from textdiff.errors import DataError, UsageError, nearest
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.evaluation.pairs import measure_pairs, pair_parts, pair_scores
 from textdiff.evaluation.signing import digest, model_parts, packing
 from textdiff.infiller import Infiller
 from textdiff.metrics import Score, signature
@@ -30,6 +31,7 @@ def evaluate(
     seed: int = 0,
     unit: Unit = "file",
     column: str = "text",
+    pairs: PairOptions | None = None,
     separate_documents: bool | None = None,
     on_windows: Callable[[int], None] = lambda done: None,
 ) -> list[Score]:
@@ -43,6 +45,8 @@ def evaluate(
         max_windows: score so many windows, spread evenly; all by default.
         seed: of the noise.
         unit, column: see `load_corpus`.
+        pairs: how the files are read for a model that makes targets of sources: see `read_pairs`. It is scored on the targets
+            given their sources, and `entropy` is left out.
         separate_documents: whether each document is scored by itself, so that it does not see those before and after it. By
             default as the model was trained: only scores of one kind can be compared, and the signature says which it is.
         on_windows: called with the number of windows that are done.
@@ -55,6 +59,8 @@ def evaluate(
     check_metrics(metrics, METRICS)
     if repeats < 1 or (max_windows is not None and max_windows < 1):
         raise UsageError("repeats and max_windows must be at least 1")
+    if infiller.model.config.target_length is not None:
+        return _of_pairs(infiller, files, pairs, repeats, max_windows, seed, on_windows) if "nelbo" in metrics else []
     texts = list(load_corpus(files, unit, column))
     text = scored_text(texts, infiller.tokenizer)
     ends = _ends(infiller, separate_documents)
@@ -94,6 +100,23 @@ def _ends(infiller: Infiller, separate: bool | None) -> DocumentEnds | None:
     if not trained_so:
         require_separable(model.backbone, model.vocabulary, model.config.context_length)
     return DocumentEnds.of(infiller.tokenizer)
+
+
+def _of_pairs(
+    infiller: Infiller,
+    files: Sequence[str | Path],
+    options: PairOptions | None,
+    repeats: int,
+    limit: int | None,
+    seed: int,
+    on_pairs: Callable[[int], None],
+) -> list[Score]:
+    layout = infiller.pair_layout()
+    corpus = encode_pairs(read_pairs(files, options), layout)
+    found = measure_pairs(infiller.model, corpus, layout, repeats, seed, on_pairs, limit)
+    own = {"data": corpus.sha256[:12], **pair_parts(corpus, layout), "windows": limit or "all"}
+    sign = signature({**model_parts(infiller), **own, "repeats": repeats, "seed": seed})
+    return pair_scores(found, corpus, sign, None if limit is None else min(limit, len(corpus)))
 
 
 def _signature(

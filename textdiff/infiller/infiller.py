@@ -29,6 +29,7 @@ from textdiff.text.document import Document
 from textdiff.text.layout import Layout
 from textdiff.text.mask_tokens import STANDARD
 from textdiff.text.outline import outlines_of
+from textdiff.text.pairs import PairLayout
 from textdiff.text.tokenizers import Tokenizer
 from textdiff.text.wishes import wishes_of
 
@@ -183,6 +184,19 @@ class Infiller:
                 f"the model {self.name} reads from left to right and knows nothing of the text behind a gap: "
                 "it can generate and be evaluated, but to fill gaps or judge words in their place take a diffusion model"
             )
+
+    def pair_layout(self) -> PairLayout:
+        """Where a source and its target stand.
+
+        Raises:
+            UsageError: the model was not trained to make targets of sources.
+        """
+        length = self.model.config.target_length
+        if length is None:
+            raise UsageError(
+                f"the model {self.name} was not trained on pairs of sources and targets; train one with data.pairs in a recipe"
+            )
+        return PairLayout(self.tokenizer, length, self.context_length, self.model.process.left_to_right)
 
     @cached_property
     def _bias(self) -> LengthBias:

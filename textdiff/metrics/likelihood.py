@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from textdiff.denoiser import Denoiser
 from textdiff.objectives import LevelNats, estimator_for, position_nats, spread_levels
@@ -21,7 +22,7 @@ class Likelihood:
 
     Attributes:
         nats: total nats of all scored tokens, averaged over repeats.
-        tokens: scored tokens.
+        tokens: scored tokens; see `scored_tokens`.
         unscored: valid tokens that are given, such as unknown characters.
         standard_error: of nats / tokens; windows are the independent units.
         exact: whether the nats are the likelihood itself and not a bound: that of a left-to-right model.
@@ -74,9 +75,20 @@ def estimate_nelbo(
         observe = None if on_levels is None else partial(on_levels, rows)
         nats.append(position_nats(denoiser, process, canvas, levels, seed, observe).sum(-1))
         rows += len(canvas.ids)
-        tokens.append(canvas.free.sum(-1).cpu())
+        tokens.append(scored_tokens(canvas, process.vocabulary.filler_id).cpu())
         unscored += int((canvas.valid & canvas.frozen).sum())
     return _summary(torch.cat(nats), torch.cat(tokens), unscored, estimator_for(process).exact)
+
+
+def scored_tokens(canvas: Canvas, filler: int | None) -> Tensor:
+    """How many tokens a row's nats are for, Long [B]: its free ones, of which all fillers are one, the end of a text.
+
+    How many positions are left over behind a text depends on the room that it was given, and tells nothing of the text.
+    """
+    if filler is None:
+        return canvas.free.sum(-1)
+    fillers = canvas.free & (canvas.ids == filler)
+    return (canvas.free & ~fillers).sum(-1) + fillers.any(-1)
 
 
 def _summary(nats: torch.Tensor, tokens: torch.Tensor, unscored: int, exact: bool) -> Likelihood:

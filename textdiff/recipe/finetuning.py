@@ -40,6 +40,8 @@ def finetuning_recipe(start: Checkpoint, model: str, files: Sequence[str], overr
             raise ConfigError(f"--set {key}: this is the model's own, and fine-tuning cannot change it")
         apply_override(values, override)
     data = build(DataConfig, values["data"], "data")
+    if data.pairs is not None or start.model.config.target_length is not None:
+        raise ConfigError("pairs of sources and targets are not fine-tuned on; train on them with a recipe")
     training = values["training"]
     if isinstance(training, dict) and "max_steps" not in training:
         training["max_steps"] = _steps(start, data, values, training)

@@ -62,6 +62,8 @@ def prepare(
         DataError: a file cannot be used.
         ResourceError: the disk is full.
     """
+    if data.pairs is not None:
+        raise ConfigError("data.pairs: pairs are tokenised when training begins, and need no preparation")
     _require_free(output)
     texts = Texts(data, folder)
     files = texts.files(data.train)

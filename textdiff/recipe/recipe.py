@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from textdiff.backbones import BackboneConfig, DiTConfig
-from textdiff.corpus import ReadOptions, check_encoding
+from textdiff.corpus import PairOptions, ReadOptions, check_encoding
 from textdiff.data import GapMaker, WholeTask
 from textdiff.errors import ConfigError
 from textdiff.infiller import DefaultSamplers
@@ -15,6 +15,26 @@ from textdiff.processes import ForwardProcess
 from textdiff.registry import build
 from textdiff.training import TrainingConfig
 from textdiff.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class PairsConfig:
+    """Sequence to sequence: the text comes as pairs of a source, which is given, and a target, which is free.
+
+    The files are then `.jsonl`, or text files two at a time: sources, a line each, and targets in the same lines.
+
+    Attributes:
+        target_length: positions that a target has; how many of them it takes is learned. A source has the rest of the context.
+        source_column, target_column: the fields of a line of JSON.
+    """
+
+    target_length: int
+    source_column: str = "source"
+    target_column: str = "target"
+
+    def __post_init__(self) -> None:
+        if self.target_length < 1:
+            raise ConfigError(f"target_length must be at least 1, got {self.target_length}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,7 @@ class DataConfig:
         separate_documents: whether the documents of a sample do not see each other (intra-document masking): for short ones,
             which are alone when they are filled. Each then has both of its ends and gaps of its own. Held-out documents are
             scored alone too, also by `textdiff evaluate`. Source: arXiv 2402.13991.
+        pairs: of sources and targets, where the files hold such; `unit` and `column` then mean nothing.
     """
 
     train: str | tuple[str, ...]
@@ -44,6 +65,7 @@ class DataConfig:
     encoding: str = "utf-8"
     skip_bad: bool | int = False
     separate_documents: bool = False
+    pairs: PairsConfig | None = None
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding)
@@ -51,10 +73,18 @@ class DataConfig:
             raise ConfigError(f"skip_bad must be true, false or a number of rows of at least 0, got {self.skip_bad}")
         if not 0 <= self.validation_share <= 0.5:
             raise ConfigError(f"validation_share must be between 0 and 0.5, got {self.validation_share}")
+        if self.pairs is not None and self.separate_documents:
+            raise ConfigError("separate_documents: a pair stands alone in its sample as it is; leave it out")
 
     def options(self) -> ReadOptions:
         """How the files are read."""
         return ReadOptions(self.unit, self.column, self.encoding)
+
+    def pair_options(self) -> PairOptions | None:
+        """How the files are read as pairs, if they are."""
+        if self.pairs is None:
+            return None
+        return PairOptions(self.pairs.source_column, self.pairs.target_column, self.encoding)
 
 
 @dataclass(frozen=True)
@@ -112,6 +142,8 @@ class Recipe:
             raise ConfigError(f"condition_dropout must be at least 0 and below 1, got {self.condition_dropout}")
         if not self.tasks:
             raise ConfigError("tasks must name at least one task")
+        if self.data.pairs is not None and self.tasks != (WholeTask(),):
+            raise ConfigError("tasks: what is given and what is free in a pair is plain already; leave them out")
         # The process needs a vocabulary that training will make; one of any size shows whether its options are right.
         self.make_process(Vocabulary(size=8, special_ids=(0, 1), mask_id=1))
 

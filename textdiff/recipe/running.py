@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from textdiff.backbones import require_separable
-from textdiff.data import DocumentEnds, PackedCorpus, PreparedCorpus, TrainingLoader, evaluation_batches, word_joins
-from textdiff.data.packing import Ids
+from textdiff.data import Loader
 from textdiff.data.prepared import tokenizer_digest
-from textdiff.evaluation import score_held_out
 from textdiff.files import read_json
 from textdiff.infiller import Checkpoint, DefaultSamplers
 from textdiff.model import DiffusionModel
 from textdiff.recipe.card import model_card
 from textdiff.recipe.comparing import keep_scores, kept_scores
+from textdiff.recipe.material import Material, Stream
+from textdiff.recipe.pairs import Pairs
 from textdiff.recipe.recipe import Recipe
 from textdiff.recipe.reporting import Reporting
 from textdiff.recipe.resuming import begin, finished, recipe_fingerprint, say, state_to_resume
@@ -57,35 +56,11 @@ class PreparedRun:
         return Texts(self.recipe.data, self.folder)
 
     @cached_property
-    def _prepared(self) -> PreparedCorpus | None:
-        return self._texts.prepared(self.recipe.data.train)
-
-    @cached_property
-    def _split(self) -> tuple[Ids, Ids]:
-        """The ids for training and those that are held out."""
-        data = self.recipe.data
-        ids = self._texts.ids(data.train, self.tokenizer, is_main_process())
-        if data.validation:
-            return ids, self._texts.ids(data.validation, self.tokenizer, is_main_process())
-        cut = len(ids) - int(len(ids) * data.validation_share)
-        return ids[:cut], ids[cut:]
-
-    @cached_property
-    def ends(self) -> DocumentEnds | None:
-        """How the documents are told apart that are not to see each other.
-
-        Raises:
-            ConfigError: the tokenizer puts nothing between them.
-        """
-        return DocumentEnds.of(self.tokenizer) if self.recipe.data.separate_documents else None
-
-    @property
-    def training_ids(self) -> Ids:
-        return self._split[0]
-
-    @property
-    def validation_ids(self) -> Ids:
-        return self._split[1]
+    def material(self) -> Material:
+        """The text in tokens."""
+        parts = self.recipe, self._texts, self.tokenizer
+        pairs = self.recipe.data.pairs
+        return Stream(*parts) if pairs is None else Pairs(*parts, pairs)
 
     def model(self) -> DiffusionModel:
         """A new model, or the one to start from.
@@ -94,7 +69,9 @@ class PreparedRun:
             ConfigError: its network cannot separate documents, which the recipe asks for.
         """
         model = self._fresh_model() if self.start is None else self.start.model
-        model.config.separate_documents = self.recipe.data.separate_documents
+        data = self.recipe.data
+        model.config.separate_documents = data.separate_documents
+        model.config.target_length = None if data.pairs is None else data.pairs.target_length
         if model.config.separate_documents:
             require_separable(model.backbone, model.vocabulary, self.recipe.context_length)
         return model
@@ -108,25 +85,19 @@ class PreparedRun:
             torch.manual_seed(recipe.seed)  # transformers initialises weights from the global generator
             return DiffusionModel.of(recipe.backbone, process, recipe.context_length, recipe.prediction)
 
-    def loader(self) -> TrainingLoader:
-        recipe = self.recipe
-        corpus = PackedCorpus(self.training_ids, recipe.context_length, recipe.seed)
-        vocabulary, joins = self.tokenizer.vocabulary, word_joins(self.tokenizer)
-        return TrainingLoader(corpus, vocabulary, recipe.tasks, recipe.condition_dropout, joins, self.ends)
+    def loader(self) -> Loader:
+        """The samples for training."""
+        return self.material.loader()
 
     def validation(self, windows: int | None) -> Iterator[Canvas]:
-        """Held-out canvases; see `evaluation_batches`."""
+        """Held-out canvases; see `Material.validation`."""
         rows = self.recipe.training.per_device_train_batch_size
-        rows = _HELD_OUT_ROWS if rows == "auto" else rows
-        length, seed = self.recipe.context_length, self.recipe.seed
-        vocabulary = self.tokenizer.vocabulary
-        return evaluation_batches(self.validation_ids, length, rows, vocabulary, seed, windows, self.ends)
+        return self.material.validation(_HELD_OUT_ROWS if rows == "auto" else rows, windows)
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""
         plain = recipe_fingerprint(self.recipe)
-        whole = self._prepared
-        plain["corpus_sha256"] = hashlib.sha256(self.training_ids.data).hexdigest() if whole is None else whole.sha256
+        plain["corpus_sha256"] = self.material.sha256
         plain["tokenizer_sha256"] = tokenizer_digest(self.tokenizer)
         return plain
 
@@ -162,7 +133,7 @@ def run_recipe(
     plain = to_config(recipe)
     begin(output, recipe)
     result = Checkpoint(model, run.tokenizer, DefaultSamplers.of(model.process, recipe.samplers), plain)
-    held_out = len(run.validation_ids) > 1
+    held_out = run.material.holds_out
     before = _start_scores(run, output, state is not None) if held_out and is_main_process() else []
     with Reporting(recipe, output) as reporting:
         progress = train(
@@ -182,7 +153,7 @@ def run_recipe(
         )
         if not is_main_process():
             return result
-        report = score_held_out(model, run.tokenizer, run.validation_ids, recipe.seed) if held_out else None
+        report = run.material.score(model) if held_out else None
         reporting.finish(progress.step, model.process, report)
     scores = report.scores if report else []
     card = model_card(model, run.tokenizer, plain, scores, progress.step, progress.tokens, progress.seconds)
@@ -199,7 +170,7 @@ def _start_scores(run: PreparedRun, output: Path, resuming: bool) -> list[dict[s
     if resuming and (kept := kept_scores(output)):
         return kept
     model = run.start.model.to(make_accelerator().device)
-    report = score_held_out(model, run.tokenizer, run.validation_ids, run.recipe.seed)
+    report = run.material.score(model)
     model.to("cpu")  # where training expects it
     say(f"step 0: held-out nelbo {report.scores[0].value:.4f} nats/token")
     return keep_scores(output, report.scores)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textdiff.corpus import Piece, Problem, read_corpus, stream_chunks
+from textdiff.corpus import Pair, Piece, Problem, read_corpus, read_pairs, stream_chunks
 from textdiff.data import PreparedCorpus, encode_pieces, is_prepared
 from textdiff.data.packing import Ids
 from textdiff.errors import ConfigError, DataError
@@ -50,9 +50,19 @@ class Texts:
         skipped: list[Problem] | None = None,
         on_bytes: Callable[[int], None] = lambda size: None,
     ) -> Iterator[Piece]:
-        """The documents; bad rows that are left out are added to `skipped`. See `read_corpus` for `on_bytes`."""
+        """The documents; bad rows that are left out are added to `skipped`. See `read_corpus` for `on_bytes`.
+
+        Of pairs these are all sources and targets.
+        """
+        if self.data.pairs is not None:
+            return (Piece(text, True) for pair in self.pairs(names, skipped) for text in pair[:2])
         note = (lambda problem: None) if skipped is None else skipped.append
         return read_corpus(self.files(names), self.data.options(), self.data.skip_bad, note, on_bytes)
+
+    def pairs(self, names: str | Sequence[str], skipped: list[Problem] | None = None) -> Iterator[Pair]:
+        """The pairs; bad ones that are left out are added to `skipped`."""
+        note = (lambda problem: None) if skipped is None else skipped.append
+        return read_pairs(self.files(names), self.data.pair_options(), self.data.skip_bad, note)
 
     def tokenizer(
         self,

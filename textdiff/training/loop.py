@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from textdiff.data import TrainingLoader
+from textdiff.data import Loader
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError, NonFiniteError, ResourceError
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
@@ -59,7 +59,7 @@ class TrainingJob:
     """
 
     model: DiffusionModel
-    loader: TrainingLoader
+    loader: Loader
     objective: Objective
     config: TrainingConfig
     output: Path

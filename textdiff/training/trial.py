@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils.memory import clear_device_cache
 from torch.optim import Optimizer
 
-from textdiff.data import TrainingLoader
+from textdiff.data import Loader
 from textdiff.errors import ResourceError
 from textdiff.training.agreeing import any_of, smallest
 from textdiff.training.fitting import rows_that_fit
@@ -28,7 +28,7 @@ more from 1,024 to 4,096 tokens; with 32,768 the wider one is slower by a fifth.
 def rows_at_once(
     gradient: BatchGradient,
     optimizers: Sequence[Optimizer],
-    loader: TrainingLoader,
+    loader: Loader,
     most: int,
     accelerator: Accelerator,
 ) -> int:
