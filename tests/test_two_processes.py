@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from ranks import launch
 from safetensors.torch import load_file
+from tiny import run
 
 from textdiff.training import state_folders
 from textdiff.training.state import step_of
 
 ROOT = Path(__file__).resolve().parent.parent
+RECIPE = str(ROOT / "recipes" / "markov.yaml")
+TEXT = "abab" * 300 + "aabb" * 200
 OPTIONS = [
     "data.train=text.txt",
     "context_length=32",
@@ -30,24 +36,37 @@ OPTIONS = [
 ]
 
 
-def train(folder: Path, launcher: list[str], rows: int, output: str) -> dict[str, torch.Tensor]:
-    sets = [word for option in [*OPTIONS, f"training.per_device_train_batch_size={rows}"] for word in ("--set", option)]
-    command = [sys.executable, *launcher, "-m", "textdiff", "train", str(ROOT / "recipes" / "markov.yaml")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [*command, "--output", output, *sets], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+def sets(*more: str) -> list[str]:
+    """The options, and more of them."""
+    return [word for option in [*OPTIONS, *more] for word in ("--set", option)]
+
+
+def train(folder: Path, rows: int, output: str) -> dict[str, torch.Tensor]:
+    """Trains with this process alone."""
+    size = f"training.per_device_train_batch_size={rows}"
+    with contextlib.chdir(folder):
+        done = run("train", RECIPE, "--output", output, *sets(size))
+    assert done.code == 0, done.err[-3000:]
     return load_file(folder / output / "model" / "model.safetensors")
 
 
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("abab" * 300 + "aabb" * 200)
-    one = train(tmp_path, [], 8, "one")
-    two = train(tmp_path, ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"], 4, "two")
+    """As torchrun starts them."""
+    (tmp_path / "text.txt").write_text(TEXT)
+    one = train(tmp_path, 8, "one")
+    words = ["-m", "textdiff", "train", RECIPE, "--output", "two", *sets("training.per_device_train_batch_size=4")]
+    done = torchrun(tmp_path, words)
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = load_file(tmp_path / "two" / "model" / "model.safetensors")
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def torchrun(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 DRIVER = """
@@ -104,19 +123,13 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
-def two(
-    folder: Path, output: str, fault: str = "none", moment: int = 0, more: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Trains with two processes, of which something befalls one."""
+def two(folder: Path, output: str, fault: str = "none", moment: int = 0, more: tuple[str, ...] = ()) -> Any:
+    """Trains with two processes, of which something befalls one. If it is a sudden death, torchrun is to end the other."""
     (folder / "driver.py").write_text(DRIVER)
-    (folder / "text.txt").write_text("abab" * 300 + "aabb" * 200)
+    (folder / "text.txt").write_text(TEXT)
     often = ["training.per_device_train_batch_size=4", "training.save_steps=1", "training.logging_steps=1"]
-    options = [*OPTIONS, *often, *more]
-    sets = [word for option in options for word in ("--set", option)]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "driver.py"]
-    command = [*launcher, fault, str(moment), "train", str(ROOT / "recipes" / "markov.yaml"), "--output", output, *sets]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    words = ["driver.py", fault, str(moment), "train", RECIPE, "--output", output, *sets(*often, *more)]
+    return torchrun(folder, words) if fault not in ("none", "term", "nan") else launch(words, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +181,12 @@ def test_t5_an_error_in_one_of_two_ends_both_and_comes_first(tmp_path: Path) -> 
 
 
 def test_c9_a_run_of_one_goes_on_with_two_only_if_the_batch_stays(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("abab" * 300 + "aabb" * 200)
-    train(tmp_path, [], 4, "small")
+    (tmp_path / "text.txt").write_text(TEXT)
+    train(tmp_path, 4, "small")
     refused = two(tmp_path, "small")
     assert refused.returncode != 0
     assert "samples_per_step was 4 and is 8" in refused.stderr
-    train(tmp_path, [], 8, "fits")
+    train(tmp_path, 8, "fits")
     assert two(tmp_path, "fits").returncode == 0
 
 
