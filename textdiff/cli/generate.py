@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from textdiff.cli.condition import write_targets
 from textdiff.cli.documents import read_input
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import (
@@ -27,7 +29,7 @@ from textdiff.cli.options import (
 )
 from textdiff.cli.output import is_terminal, put, put_json, shows_colours
 from textdiff.cli.visible import painted, visible
-from textdiff.errors import DataError
+from textdiff.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from textdiff.infiller import GenerateResult
@@ -37,6 +39,13 @@ EXAMPLES = r"""Examples:
   textdiff generate "It was a dark night" --watch
   textdiff generate "Dear Margaret," -n 3 --max-new-tokens 40 --seed 7
   textdiff generate - --sampler remdm --json < prompt.txt
+  textdiff generate --condition source.txt -m runs/mine -o target.txt
+  textdiff generate --condition a.jsonl --field de -n 8 --rerank mbr -m runs/mine
+
+--condition is for models that were trained on pairs of sources and targets
+(data.pairs in a recipe). It writes one target for each source, in order: a line
+for each line of a text (blank ones stay blank), or each row of a .jsonl with a
+field "generated".
 """
 
 
@@ -57,15 +66,37 @@ def generate(
     top_k: TopK = None,
     top_p: TopP = None,
     seed: Seed = 0,
+    condition: Annotated[
+        str | None, typer.Option("--condition", metavar="FILE|-", help="Sources: one a line, or a .jsonl.")
+    ] = None,
+    field: Annotated[
+        str, typer.Option("--field", metavar="NAME", help="The field of a .jsonl with the source.")
+    ] = "source",
+    rerank: Annotated[
+        Literal["likelihood", "mbr"],
+        typer.Option("--rerank", help="How one of -n targets is chosen: the likeliest, or that of minimum Bayes risk."),
+    ] = "likelihood",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where targets go instead of standard output.")
+    ] = None,
     watch: Watch = False,
     watch_delay: WatchDelay = 0.05,
     as_json: AsJson = False,
 ) -> None:
-    """Write text from nothing, or go on from a prompt.
+    """Write text from nothing, go on from a prompt, or make a target of each source.
 
     Each sample is printed with its prompt and a line end; several are parted by a line that says ---.
     """
     options = sampling(steps, sampler, temperature, top_k, top_p)
+    if condition is not None:
+        if prompt is not None or max_new_tokens is not None or watch:
+            raise UsageError("--condition takes no prompt, no --max-new-tokens and no --watch")
+        write_targets(
+            condition, field, output, model, device, as_json, {**options, "n": n, "seed": seed, "rerank": rerank}
+        )
+        return
+    if output is not None:
+        raise UsageError("--output goes with --condition; send samples to a file with >")
     options |= {"n": n, "max_new_tokens": max_new_tokens, "seed": seed}
     text = _text(prompt)
     infiller = load_infiller(model, device)

@@ -5,12 +5,22 @@ from textdiff.infiller.checkpoint import Checkpoint
 from textdiff.infiller.drafts import LengthOdds
 from textdiff.infiller.infiller import Infiller
 from textdiff.infiller.loading import find_model, load, open_checkpoint
-from textdiff.infiller.results import Alternative, GapFill, GenerateResult, InfillResult, Sample, Stats
+from textdiff.infiller.results import (
+    Alternative,
+    Candidate,
+    GapFill,
+    GenerateResult,
+    InfillResult,
+    Sample,
+    Stats,
+    Target,
+)
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions
 
 __all__ = [
     "Alternative",
     "Calibration",
+    "Candidate",
     "Checkpoint",
     "DefaultSamplers",
     "GapFill",
@@ -21,6 +31,7 @@ __all__ = [
     "Sample",
     "SamplerOptions",
     "Stats",
+    "Target",
     "find_model",
     "load",
     "open_checkpoint",

@@ -15,12 +15,14 @@ from textdiff.errors import UsageError
 from textdiff.infiller.assembly import Assembly
 from textdiff.infiller.bias import LengthBias
 from textdiff.infiller.calibration import Calibration
+from textdiff.infiller.choosing import Rerank, check_rerank
 from textdiff.infiller.drafts import Plan
 from textdiff.infiller.filling import Filler
 from textdiff.infiller.parts import Memory, fill_parts
-from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats
+from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats, Target
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions, require_order
 from textdiff.infiller.shelf import Shelf
+from textdiff.infiller.targets import TargetWriter
 from textdiff.infiller.writing import Progress, text_constraint, write
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Sampler
@@ -177,6 +179,42 @@ class Infiller:
         samples = tuple(Sample(text + (t.removeprefix(" ") if healed else t), count) for t in texts)
         return GenerateResult(samples, stats, self.name, seed)
 
+    def targets(
+        self,
+        sources: Sequence[str],
+        *,
+        n: int = 1,
+        rerank: Rerank = "likelihood",
+        seed: int = 0,
+        steps: int | None = None,
+        sampler: Sampler | str | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        one_line: bool = False,
+        on_done: Callable[[int], None] = lambda done: None,
+    ) -> list[Target]:
+        """Makes a target of each source, in order. It depends on its source, the seed and the options alone.
+
+        Args:
+            sources: texts of the kind that the model was trained on.
+            n: how many candidates to write for each.
+            rerank: which of several is taken: the likeliest, or the one of minimum Bayes risk, most like all the others.
+            seed, steps, sampler, temperature, top_k, top_p: as for `infill`.
+            one_line: whether no line end is written.
+            on_done: called with the number of sources that have their targets.
+
+        Raises:
+            UsageError: an option is out of its range, or the model was not trained on pairs.
+            DataError: a source is longer than the model can read.
+        """
+        if not 1 <= n <= MAX_ALTERNATIVES:
+            raise UsageError(f"n must be between 1 and {MAX_ALTERNATIVES}, got {n}")
+        check_rerank(rerank)
+        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.infill)
+        require_order(self.model.process, chosen)
+        return TargetWriter(self.model, self.pair_layout(), chosen, n, rerank, seed, one_line).write(sources, on_done)
+
     def require_both_sides(self) -> None:
         """Raises UsageError where the model never looks at what stands behind a place."""
         if self.model.process.left_to_right:
@@ -193,9 +231,8 @@ class Infiller:
         """
         length = self.model.config.target_length
         if length is None:
-            raise UsageError(
-                f"the model {self.name} was not trained on pairs of sources and targets; train one with data.pairs in a recipe"
-            )
+            advice = "train one with data.pairs in a recipe"
+            raise UsageError(f"the model {self.name} was not trained on pairs of sources and targets; {advice}")
         return PairLayout(self.tokenizer, length, self.context_length, self.model.process.left_to_right)
 
     @cached_property

@@ -12,6 +12,7 @@ from textdiff.infiller.drafts import Sized
 from textdiff.infiller.writing import ROWS
 from textdiff.model import DiffusionModel
 from textdiff.objectives import position_nats
+from textdiff.text.canvas import Canvas
 from textdiff.text.layout import Layout
 
 _SEED = 0x5C0E
@@ -31,8 +32,21 @@ def infilling_scores(model: DiffusionModel, layout: Layout, ids: Tensor, sized: 
         ids: Long [B, L], what was written.
         sized: the drafts, for the odds of their lengths.
     """
-    nats = torch.zeros(layout.canvas.shape, dtype=torch.float64)
     canvas = replace(layout.canvas.with_ids(ids), seeds=_numbers(layout, sized))
+    nats = written_nats(model, canvas)
+    scores = [[0.0] * len(one.lengths) for one in sized]
+    for slot in layout.slots:
+        if slot.kept:
+            scores[slot.draft][slot.gap] = sized[slot.draft].log_odds(slot.gap) - float(nats[slot.text].sum())
+    return scores
+
+
+def written_nats(model: DiffusionModel, canvas: Canvas) -> Tensor:
+    """What each free position adds to the NELBO of its row, or to its exact likelihood: nats, float64 [B, L].
+
+    Rows with the same seed are corrupted at the same levels with the same noise: so they are compared.
+    """
+    nats = torch.zeros(canvas.shape, dtype=torch.float64)
     lengths = canvas.valid.sum(-1)
     levels = (torch.arange(REPEATS, dtype=torch.float64) + 0.5) / REPEATS
     for rows in torch.split(lengths.argsort(stable=True), ROWS):
@@ -40,11 +54,7 @@ def infilling_scores(model: DiffusionModel, layout: Layout, ids: Tensor, sized: 
         part = canvas.rows(rows).cut(length).to(model.device)
         every = levels.unsqueeze(-1).expand(-1, len(rows))
         nats[rows, :length] = position_nats(model.denoise, model.process, part, every, _SEED)
-    scores = [[0.0] * len(one.lengths) for one in sized]
-    for slot in layout.slots:
-        if slot.kept:
-            scores[slot.draft][slot.gap] = sized[slot.draft].log_odds(slot.gap) - float(nats[slot.text].sum())
-    return scores
+    return nats
 
 
 def _numbers(layout: Layout, sized: Sequence[Sized]) -> Tensor:

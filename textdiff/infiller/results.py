@@ -107,3 +107,33 @@ class GenerateResult:
     stats: Stats
     model: str
     seed: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One target of a source.
+
+    Attributes:
+        text: what it says.
+        score: log p(target | source), nats: a bound, estimated, or exact from left to right; None where there is no choice.
+        utility: the mean chrF with the other candidates for references, 0 to 100, where minimum Bayes risk decides, or None.
+    """
+
+    text: str
+    score: float | None = None
+    utility: float | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was made of a source.
+
+    Attributes:
+        text: the best candidate.
+        candidates: all of them, the best first.
+        network_calls: for all of them together, ranking included.
+    """
+
+    text: str
+    candidates: tuple[Candidate, ...]
+    network_calls: int

@@ -1,7 +1,7 @@
 """How noise is turned into tokens: one loop, and policies around it."""
 
 from textdiff.sampling.accept import Accept
-from textdiff.sampling.constraints import Automata, Constraint, TokenClasses
+from textdiff.sampling.constraints import Automata, Constraint, FillersLast, TokenClasses
 from textdiff.sampling.grids import TimeGrid
 from textdiff.sampling.presets import preset, preset_for, preset_names
 from textdiff.sampling.renoise import Renoise
@@ -16,6 +16,7 @@ __all__ = [
     "Automata",
     "Constraint",
     "Event",
+    "FillersLast",
     "Renoise",
     "Sampler",
     "Samples",

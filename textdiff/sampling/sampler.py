@@ -100,6 +100,8 @@ class Sampler:
             else:
                 step, move = self._move(denoiser, canvas.rows(rows), step, view)
             state = state.with_rows(rows, state.rows(rows).after(step, move))
+            certain = None if constraint is None else constraint.certain(state.x_t, state.noisy)
+            state = state if certain is None else state.settled(certain)
             if on_step is not None:
                 on_step(self._event(state, canvas, int(state.index[rows].min())))
         return Samples(state.x_t, state.log_p, state.nfe, int(state.index.max()) if len(state.index) else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -70,6 +70,11 @@ class State:
             index=self.index + 1,
             nfe=self.nfe + called,
         )
+
+    def settled(self, ids: Tensor) -> State:
+        """The same with some noisy positions settled: Long [B, L], -1 where nothing changes."""
+        certain = ids >= 0
+        return replace(self, x_t=torch.where(certain, ids, self.x_t), noisy=self.noisy & ~certain)
 
 
 def _fields(state: State) -> list[Tensor]:

@@ -45,6 +45,18 @@ class Constraint(ABC):
         """Bool [N, V]: the tokens that a packed position may take, whatever stands elsewhere; None for all."""
         return None
 
+    def certain(self, x_t: Tensor, noisy: Tensor) -> Tensor | None:
+        """What must stand at noisy positions already, after what has settled; None for nothing.
+
+        Args:
+            x_t: Long [B, L].
+            noisy: Bool [B, L].
+
+        Returns:
+            Long [B, L], ids that settle at once and without the network; -1 elsewhere.
+        """
+        return None
+
     def plan(self, step: Step, where: Tensor) -> Tensor:
         """Bool [B, L]: the noisy positions that must be asked for so that those of `where` can be drawn.
 
