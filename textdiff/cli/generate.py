@@ -40,12 +40,12 @@ EXAMPLES = r"""Examples:
   textdiff generate "Dear Margaret," -n 3 --max-new-tokens 40 --seed 7
   textdiff generate - --sampler remdm --json < prompt.txt
   textdiff generate --condition source.txt -m runs/mine -o target.txt
-  textdiff generate --condition a.jsonl --field de -n 8 --rerank mbr -m runs/mine
+  textdiff generate --condition a.jsonl --field de -n 8 --rerank mbr
 
 --condition is for models that were trained on pairs of sources and targets
-(data.pairs in a recipe). It writes one target for each source, in order: a line
-for each line of a text (blank ones stay blank), or each row of a .jsonl with a
-field "generated".
+(data.pairs in a recipe). It writes one target for each source, in order: a
+line for each line of a text (blank ones stay blank), or each row of a .jsonl
+with a field "generated".
 """
 
 
