@@ -116,6 +116,10 @@ def confidence(law: Tensor, proposal: Tensor) -> Tensor:
     return law.gather(1, proposal[:, None])[:, 0]
 
 
+def top_probability(law: Tensor, proposal: Tensor) -> Tensor:
+    return law.max(1).values
+
+
 def margin(law: Tensor, proposal: Tensor) -> Tensor:
     ordered = law.sort(descending=True).values
     return ordered[:, 0] - ordered[:, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from oracles import ToyLanguage, canvas_of
+
+from textdiff.processes import ForwardProcess
+from textdiff.registry import build
 
 ROOT = Path(__file__).resolve().parent.parent
 Rows = Callable[..., list[dict[str, Any]]]
@@ -130,3 +135,43 @@ def test_the_law_check_refuses_another_law(monkeypatch: pytest.MonkeyPatch) -> N
     assert bench_laws.p_value(torch.zeros(20, 2, dtype=torch.long), law) == 0
     with pytest.raises(SystemExit, match="what wrong draws does not follow"):
         bench_laws.require_law({"wrong": lambda model, shape, steps, seed: ours.sample(20_000, 2, 1, seed)}, model)
+
+
+def test_the_source_of_the_samplers_bench_is_what_it_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its likelihoods and its denoiser against enumeration, for each kind of noise, with something given."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    source = importlib.import_module("oracle_source").Source.random(3, 4, seed=1, sharpness=2.0)
+    law, ids = source.law(3), torch.tensor(list(itertools.product([1, 2, 3], repeat=3)))
+    assert float(law.sum()) == pytest.approx(1)
+    assert source.place(ids).tolist() == list(range(27))
+    frequencies = torch.bincount(source.place(source.sample(20_000, 3)), minlength=27) / 20_000
+    assert (frequencies - law).abs().sum() / 2 < 0.03
+    language = ToyLanguage(source.vocabulary, ids, law)
+    frozen = torch.tensor([[False, False, False], [False, True, False], [True, False, True]])
+    t = torch.tensor([0.3, 0.7, 0.9], dtype=torch.float64)
+    for name, x_t in {
+        "absorbing": [[0, 2, 0], [0, 1, 3], [3, 0, 2]],
+        "uniform": [[1, 2, 2], [3, 1, 3], [3, 3, 2]],
+    }.items():
+        process = build(ForwardProcess, name, vocabulary=source.vocabulary)
+        canvas = canvas_of(torch.tensor(x_t), frozen)
+        found, expected = (side.denoiser(process)(canvas.ids, t, canvas, canvas.free) for side in (source, language))
+        torch.testing.assert_close(found.exp(), expected.exp(), rtol=1e-9, atol=1e-12)
+
+
+def test_samplers_are_measured_against_the_truth(
+    bench: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One token at a time in an order that does not look at the draws is at the floor; all at once is far from it."""
+    bench(
+        "samplers", "--presets", "top_probability,confidence", "--processes", "absorbing", "--rows", "3000", "--short", "4",
+        "--long-rows", "3", "--long", "12", "--output", str(tmp_path)
+    )  # fmt: skip
+    *rows, floor = json.loads((tmp_path / "samplers.json").read_text())
+    assert [(row["sampler"], row["calls"]) for row in rows] == [
+        (name, calls) for name in ("top_probability", "confidence") for calls in (4, 2, 1)
+    ]
+    variation = {(row["sampler"], row["calls"]): row["total_variation"] for row in rows}
+    assert variation["top_probability", 4] < 1.5 * floor["total_variation"] < 0.5 * variation["top_probability", 1]
+    assert variation["confidence", 4] > 3 * floor["total_variation"]
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(rows) + 1

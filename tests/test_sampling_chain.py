@@ -30,6 +30,7 @@ from textdiff.sampling.accept import (
     RandomAccept,
     ThresholdAccept,
     TopKAccept,
+    TopProbabilityAccept,
 )
 from textdiff.sampling.grids import EqualAlphaGrid, FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise, RemdmRescaleRenoise
@@ -174,7 +175,12 @@ def test_posterior_transition(name: str, options: dict[str, object]) -> None:
 @pytest.mark.parametrize("steps", [2, 3])
 @pytest.mark.parametrize(
     ("accept", "score"),
-    [(TopKAccept(), chains.confidence), (MarginAccept(), chains.margin), (EntropyAccept(), chains.certainty)],
+    [
+        (TopKAccept(), chains.confidence),
+        (TopProbabilityAccept(), chains.top_probability),
+        (MarginAccept(), chains.margin),
+        (EntropyAccept(), chains.certainty),
+    ],
 )
 def test_ranked_accept(accept: Accept, score: chains.Score, steps: int) -> None:
     expected = chain(ABSORBING, steps, lambda s, t: chains.ranked(VOCABULARY, wild(t), round(2 * s), score))
@@ -295,3 +301,22 @@ def test_a_longer_language_has_its_own_surprise() -> None:
         scores.append(float((found.mean() - truth.mean()) / (found.var() / 1500 + truth.var() / 1500).sqrt()))
     assert abs(scores[0]) < 4
     assert scores[1] < -4
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(
+    ("accept", "exact"),
+    [
+        (TopProbabilityAccept(), True),
+        (MarginAccept(), True),
+        (EntropyAccept(), True),
+        (EntropyBoundAccept(gamma=0.0), True),
+        (TopKAccept(), False),
+        (ThresholdAccept(), False),
+    ],
+    ids=lambda value: value if isinstance(value, bool) else type(value).__name__,
+)
+def test_orders_that_do_not_look_at_the_draw_are_exact_one_at_a_time(accept: Accept, exact: bool) -> None:
+    """Ranking what was drawn prefers probable texts; other orders do not."""
+    sampler, laws = Sampler(steps=2, accept=accept), timeless(ABSORBING)
+    assert (p_value(sampler, ABSORBING, laws, LANGUAGE.probabilities) > ERROR_RATE) is exact

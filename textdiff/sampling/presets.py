@@ -16,6 +16,7 @@ from textdiff.sampling.accept import (
     RandomAccept,
     ThresholdAccept,
     TopKAccept,
+    TopProbabilityAccept,
 )
 from textdiff.sampling.grids import CosineGrid, FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
@@ -27,6 +28,7 @@ _PRESETS = {
     "first_hitting": Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept()),
     "maskgit": Sampler(steps=16, grid=CosineGrid(), accept=TopKAccept(randomness=4.5)),
     "confidence": Sampler(accept=TopKAccept()),
+    "top_probability": Sampler(accept=TopProbabilityAccept()),
     "margin": Sampler(accept=MarginAccept()),
     "entropy": Sampler(accept=EntropyAccept()),
     "entropy_bound": Sampler(accept=EntropyBoundAccept()),

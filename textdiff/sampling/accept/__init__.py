@@ -11,6 +11,7 @@ from textdiff.sampling.accept.random import RandomAccept
 from textdiff.sampling.accept.ranked import RankedAccept
 from textdiff.sampling.accept.threshold import ThresholdAccept
 from textdiff.sampling.accept.top_k import TopKAccept
+from textdiff.sampling.accept.top_probability import TopProbabilityAccept
 
 __all__ = [
     "Accept",
@@ -24,4 +25,5 @@ __all__ = [
     "RankedAccept",
     "ThresholdAccept",
     "TopKAccept",
+    "TopProbabilityAccept",
 ]
