@@ -10,12 +10,14 @@ import typer
 
 from textdiff.cli.infill_tables import plain, printed
 from textdiff.cli.loading import load_infiller
-from textdiff.cli.options import AsJson, Data, Device, Model, Seed
+from textdiff.cli.options import AsJson, Data, Device, Model, SamplerName, Seed, Temperature, check_sampler
 from textdiff.cli.output import put, put_json
 from textdiff.cli.tables import aligned
+from textdiff.cli.translation import plain_rows, translation_table
+from textdiff.errors import UsageError
 
 if TYPE_CHECKING:
-    from textdiff.evaluation import InfillReport
+    from textdiff.evaluation import InfillReport, TranslationRow
     from textdiff.metrics import Score
 
 EXAMPLES = r"""Examples:
@@ -23,6 +25,7 @@ EXAMPLES = r"""Examples:
   textdiff evaluate -m runs/mine --data test.txt --metrics nelbo --repeats 4
   textdiff evaluate -m runs/mine --data test.jsonl --column body --json
   textdiff evaluate --data held-out.txt --metrics infill --baselines
+  textdiff evaluate -m runs/de --data a.jsonl --metrics translation --steps 4
 
 The metric infill cuts gaps out of the texts by seed (one word; 2 to 12 words;
 a sentence; 2 to 4 gaps in one document), fills them, and compares the fills
@@ -31,6 +34,11 @@ byte. A .json or .jsonl file whose rows have before, middle (a text, or a list
 of references) and after gives its own cases. --lengths says what the infiller
 is told: true (tokens), words, auto, model, search, or a number of tokens.
 The whole protocol: python -c "help('textdiff.evaluation.infilling.running')"
+
+A model that was trained on pairs is scored on targets given their sources:
+--data is a .jsonl with source and target, or a text of sources and one of
+targets. The metric translation writes a target for every source, and gives
+BLEU and chrF with sacrebleu's signatures, and the network calls a source.
 """
 
 
@@ -41,7 +49,9 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(
-            "--metrics", metavar="NAME,…", help="Which ones: nelbo, entropy, infill. By default the first two."
+            "--metrics",
+            metavar="NAME,…",
+            help="Which ones: nelbo, entropy, infill, translation. By default the first two.",
         ),
     ] = None,
     repeats: Annotated[
@@ -49,7 +59,7 @@ def evaluate(
         typer.Option("--repeats", min=1, metavar="N", help="Noise draws: 1 for each window, 4 for each gap case."),
     ] = None,
     max_windows: Annotated[
-        int | None, typer.Option("--max-windows", min=1, metavar="N", help="Score N windows, spread evenly.")
+        int | None, typer.Option("--max-windows", min=1, metavar="N", help="Score N windows or pairs, spread evenly.")
     ] = None,
     unit: Annotated[
         Literal["file", "blank_line", "line"], typer.Option("--unit", help="What a document of a text file is.")
@@ -67,6 +77,21 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="infill: also simple methods and fixed lengths.")
     ] = False,
+    source_column: Annotated[
+        str, typer.Option("--source-column", metavar="NAME", help="Pairs: the field with the source.")
+    ] = "source",
+    target_column: Annotated[
+        str, typer.Option("--target-column", metavar="NAME", help="Pairs: the field with the target.")
+    ] = "target",
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="N,…", help="translation: numbers of refinement steps, a row each.")
+    ] = None,
+    sampler: SamplerName = None,
+    temperature: Temperature = None,
+    n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="translation: candidates for each source.")] = 1,
+    rerank: Annotated[
+        Literal["likelihood", "mbr"], typer.Option("--rerank", help="translation: how one of -n candidates is chosen.")
+    ] = "likelihood",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -76,10 +101,22 @@ def evaluate(
     likelihood, which the signature says), and beside them the entropies that
     counting alone reaches on the same texts; or an infilling benchmark.
     """
-    from textdiff.evaluation import INFILL, METRICS, case_sets, check_metrics, evaluate_infilling
+    from textdiff.corpus import PairOptions
+    from textdiff.evaluation import (
+        INFILL,
+        METRICS,
+        TRANSLATION,
+        case_sets,
+        check_metrics,
+        evaluate_infilling,
+        evaluate_translation,
+    )
     from textdiff.evaluation import evaluate as run_metrics
     from textdiff.evaluation.infilling import BASELINES, check_kind, joint_way
+    from textdiff.infiller import SamplerOptions
 
+    counts = [] if steps is None else [_count(word) for word in _names(steps)]
+    check_sampler(sampler)
     wanted = METRICS if metrics is None else _names(metrics)
     check_metrics(wanted)
     for kind in _names(kinds):
@@ -88,10 +125,13 @@ def evaluate(
     infiller = load_infiller(model, device)
     from rich.console import Console
 
+    options = SamplerOptions(sampler, None, temperature)
+    pairs = PairOptions(source_column, target_column)
     scores: list[Score] = []
     report: InfillReport | None = None
+    translated: list[TranslationRow] = []
     with Console(stderr=True).status("scoring") as status:
-        if plainly := [name for name in wanted if name != INFILL]:
+        if plainly := [name for name in wanted if name not in (INFILL, TRANSLATION)]:
             scores = run_metrics(
                 infiller,
                 data,
@@ -101,6 +141,7 @@ def evaluate(
                 seed=seed,
                 unit=unit,
                 column=column,
+                pairs=pairs,
                 on_windows=lambda done: status.update(f"scored {done} windows"),
             )
         if INFILL in wanted:
@@ -112,12 +153,34 @@ def evaluate(
                 repeats=repeats or 4,
                 on_progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
             )
+        if TRANSLATION in wanted:
+            translated = evaluate_translation(
+                infiller,
+                data,
+                counts,
+                pairs=pairs,
+                limit=max_windows,
+                options=options,
+                n=n,
+                rerank=rerank,
+                seed=seed,
+                on_progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
+            )
     if as_json:
         rows = [score.plain() for score in scores]
         found = {"schema": "textdiff.evaluate/1", "model": infiller.name, "seed": seed, "scores": rows}
-        put_json(found if report is None else found | {"infill": plain(report)})
+        found |= {} if report is None else {"infill": plain(report)}
+        put_json(found | ({"translation": plain_rows(translated)} if translated else {}))
         return
-    put((score_table(scores) if scores else "") + ("" if report is None else printed(report)))
+    tables = [score_table(scores)] if scores else []
+    tables += [] if report is None else [printed(report)]
+    put("\n".join([*tables, translation_table(translated)] if translated else tables))
+
+
+def _count(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and int(word) >= 1):
+        raise UsageError(f"--steps takes numbers of at least 1 such as 4,10, got {word!r}")
+    return int(word)
 
 
 def _names(listed: str) -> tuple[str, ...]:

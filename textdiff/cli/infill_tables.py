@@ -105,10 +105,10 @@ def _contrasts(report: InfillReport, kind: str) -> Table:
 
 def _values(scores: Sequence[Score], names: Sequence[str]) -> list[str]:
     found = {score.name: score for score in scores}
-    return [_cell(found[name]) if name in found else "" for name in names]
+    return [cell(found[name]) if name in found else "" for name in names]
 
 
-def _cell(score: Score) -> str:
+def cell(score: Score) -> str:
     """A value with two digits of its error, or as many as its unit gives sense to."""
     error = score.standard_error
     if not math.isfinite(score.value):

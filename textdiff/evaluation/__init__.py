@@ -5,21 +5,26 @@ from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infi
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.evaluation.pairs import score_held_out_pairs
 from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate, scored_text
+from textdiff.evaluation.translation import TRANSLATION, TranslationRow, evaluate_translation, translation_scores
 
 __all__ = [
     "INFILL",
     "METRICS",
+    "TRANSLATION",
     "HeldOutReport",
     "InfillReport",
     "ScoredText",
+    "TranslationRow",
     "case_sets",
     "check_metrics",
     "entropy_scores",
     "evaluate",
     "evaluate_infilling",
+    "evaluate_translation",
     "likelihood_scores",
     "measure_nelbo",
     "score_held_out",
     "score_held_out_pairs",
     "scored_text",
+    "translation_scores",
 ]

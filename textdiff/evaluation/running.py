@@ -12,6 +12,7 @@ from textdiff.errors import DataError, UsageError, nearest
 from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.evaluation.pairs import measure_pairs, pair_parts, pair_scores
 from textdiff.evaluation.signing import digest, model_parts, packing
+from textdiff.evaluation.translation import TRANSLATION
 from textdiff.infiller import Infiller
 from textdiff.metrics import Score, signature
 from textdiff.text.tokenizers import Tokenizer
@@ -85,7 +86,7 @@ def scored_text(texts: Iterable[str], tokenizer: Tokenizer) -> ScoredText:
     return ScoredText(ids, sum(len(t.encode()) for t in listed), sum(len(t.split()) for t in listed))
 
 
-def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, INFILL)) -> None:
+def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, INFILL, TRANSLATION)) -> None:
     """Raises UsageError where a metric is unknown."""
     for name in names:
         if name not in known:
