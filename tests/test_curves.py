@@ -95,6 +95,67 @@ def test_lines_that_are_none_of_ours_are_passed_over(tmp_path: Path) -> None:
     assert math.isinf(read_history(tmp_path).trained[0].nelbo)
 
 
+ODD_LOGS = {
+    "empty": "",
+    "no step": json.dumps(start(0)) + "\n",
+    "cut": json.dumps(step(1))[:20],
+    "NUL": "\0" * 100,
+    "deep": "[" * 100_000,
+    "no whole step": json.dumps(step(1) | {"step": 1.5}),
+    "endless step": json.dumps(step(10**400)),
+    "step below 0": json.dumps(step(-5)),
+}
+
+
+@pytest.mark.parametrize("log", ODD_LOGS.values(), ids=ODD_LOGS)
+def test_a_log_without_a_step_is_said(tmp_path: Path, log: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").write_text(log)
+    ended = run("curves", tmp_path / "run", "--output", tmp_path / "picture.png")
+    assert ended == Ended(4, b"", f"textdiff: error: {tmp_path / 'run' / 'log.jsonl'} has no step in it yet\n")
+    assert not (tmp_path / "picture.png").exists()
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(
+    "records",
+    [
+        [step(1)],
+        [scored("evaluation", 1, 2.5)],
+        [scored("final", 1, 2.5, None)],
+        [step(1, math.nan)],
+        [step(1, math.inf), step(2)],
+        [step(1, 1e308), step(2, -1e308)],
+        [step(1) | {"loss": 10**400}, step(2)],
+        [scored("final", 1, 2.5, -1.0)],
+        [step(1), {"event": "skipped", "step": 10**400}],
+    ],
+    ids=["one", "evaluation", "final", "nan", "inf", "huge", "endless", "error below 0", "endless skip"],
+)
+def test_odd_figures_are_drawn_as_far_as_they_can_be(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    """The last line is cut off, as of a run that still goes on or whose machine went down."""
+    folder = write_log(tmp_path / "a$\\no$b", *records, torn='{"event": "st')
+    ended = run("curves", folder, "--output", tmp_path / "picture.svg")
+    assert (ended.code, ended.err) == (0, "")
+    assert "a$" in (tmp_path / "picture.svg").read_text() and (tmp_path / "picture.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"value": "x"}, {"value": None}, {"level": 10**400}, {"value": math.nan}, {"standard_error": "x"}, {"low": []}],
+    ids=str,
+)
+def test_an_odd_noise_curve_is_said(tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = write_log(tmp_path / "run", step(1))
+    write_noise(folder / "curves" / "noise.jsonl", curve())
+    lines = (folder / "curves" / "noise.jsonl").read_text().splitlines()
+    (folder / "curves" / "noise.jsonl").write_text(lines[0] + "\n" + json.dumps(json.loads(lines[1]) | change))
+    ended = run("curves", folder, "--output", tmp_path / "picture.png")
+    place = folder / "curves" / "noise.jsonl"
+    said = f"textdiff: error: {place} is not what `textdiff train` writes there; remove it\n"
+    assert ended == Ended(4, b"", said)
+
+
 def test_a_folder_without_a_log_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no log\.jsonl; give the folder of a run"):
         read_history(tmp_path)

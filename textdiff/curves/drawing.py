@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textdiff.curves.history import History, Scored, Trained
 from textdiff.curves.noise import NoiseCurve
-from textdiff.curves.pictures import COLOURS, DASHES, new_figure, plain_axes
+from textdiff.curves.pictures import COLOURS, DASHES, literal, new_figure, plain_axes
 from textdiff.curves.runs import Run, differences
 from textdiff.curves.series import Line, running_mean, thinned
 
@@ -41,7 +41,7 @@ def draw_runs(runs: Sequence[Run], noise: bool = True) -> Figure:
     _learning_rates(below, runs)
     above.set_ylabel(_NATS)
     above.tick_params(labelbottom=False)
-    figure.suptitle(runs[0].name if len(runs) == 1 else "NELBO of held-out text and of training batches")
+    figure.suptitle(literal(runs[0].name) if len(runs) == 1 else "NELBO of held-out text and of training batches")
     if beside:
         _noise_beside(figure.add_subplot(grid[:, 1]), runs)
     if different := differences(runs):
@@ -60,7 +60,7 @@ def draw_noise(curve: NoiseCurve, name: str) -> Figure:
     _noise(axes, curve, COLOURS[0], "-", "held-out text, ± 1 standard error")
     _name_noise(axes, [curve])
     axes.legend(loc="best", frameon=False)
-    figure.suptitle(f"{name}: by noise level")
+    figure.suptitle(f"{literal(name)}: by noise level")
     return figure
 
 
@@ -93,7 +93,7 @@ def _several(axes: Any, runs: Sequence[Run]) -> None:
         axes.plot(*thinned(mean), color=colour, linestyle=dash, alpha=0.45, linewidth=0.9)
         scored = run.history.finals or run.history.evaluations
         result = f": {_figure_of(scored[-1])}" if scored else ""
-        _held_out(axes, run.history, colour, dash, f"{run.name}{result}")
+        _held_out(axes, run.history, colour, dash, f"{literal(run.name)}{result}")
         _finals(axes, run.history, colour, None)
     _frame(axes, [run.history for run in runs])
     axes.set_title("thick: held-out, ± 1 standard error; diamond: at the end; thin: training (mean)", fontsize=9)
@@ -151,7 +151,7 @@ def _learning_rates(axes: Any, runs: Sequence[Run]) -> None:
 def _noise_beside(axes: Any, runs: Sequence[Run]) -> None:
     for run, (colour, dash) in zip(runs, _styles(len(runs)), strict=True):
         if run.noise:
-            _noise(axes, run.noise, colour, dash, run.name)
+            _noise(axes, run.noise, colour, dash, literal(run.name))
     _name_noise(axes, [run.noise for run in runs if run.noise])
     axes.set_title("held-out text by noise level, ± 1 standard error", fontsize=9)
     if len(runs) > 1:
@@ -169,8 +169,8 @@ def _noise(axes: Any, curve: NoiseCurve, colour: str, dash: str, label: str) -> 
 
 def _name_noise(axes: Any, curves: Sequence[NoiseCurve]) -> None:
     kinds = list(dict.fromkeys((curve.axis, curve.quantity) for curve in curves))
-    axes.set_xlabel("\n".join(_AXES.get(axis, axis) for axis, _ in kinds))
-    axes.set_ylabel("\n".join(_QUANTITIES.get(quantity, quantity) for _, quantity in kinds))
+    axes.set_xlabel("\n".join(_AXES.get(axis, literal(axis)) for axis, _ in kinds))
+    axes.set_ylabel("\n".join(_QUANTITIES.get(quantity, literal(quantity)) for _, quantity in kinds))
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     plain_axes(axes)

@@ -14,6 +14,8 @@ from textdiff.files import system_words
 
 LOG = "log.jsonl"
 T = TypeVar("T")
+LARGEST = 1e100
+"""No figure of a run is larger, and no picture can show one that is."""
 
 
 class Trained(NamedTuple):
@@ -57,7 +59,7 @@ class History:
 def read_history(folder: Path) -> History:
     """Reads the log of a run. What was done again after a stop counts once, as it was done last.
 
-    Lines that are none of ours, such as one that a crash cut, are passed over.
+    Lines that are none of ours, such as one that a crash cut, are passed over; figures that cannot be are unknown.
 
     Raises:
         DataError: there is no log, or no step in it.
@@ -68,7 +70,7 @@ def read_history(folder: Path) -> History:
     skipped: dict[int, int] = {}
     for record in _records(folder / LOG):
         event, step = record.get("event"), record.get("step")
-        if not isinstance(step, int):
+        if not isinstance(step, int) or not 0 <= step <= LARGEST:
             continue
         if event == "start":  # from an older state, maybe: what had come after it is done anew
             parts: list[dict[int, Any]] = [trained, evaluations, finals, skipped]
@@ -79,7 +81,8 @@ def read_history(folder: Path) -> History:
             trained[step] = Trained(step, *(_number(record, key) for key in ("loss", "nelbo", "learning_rate")))
         elif event in ("evaluation", "final"):
             target = evaluations if event == "evaluation" else finals
-            target[step] = Scored(step, *(_number(record, key) for key in ("nelbo", "standard_error")))
+            error = _number(record, "standard_error")
+            target[step] = Scored(step, _number(record, "nelbo"), error if error >= 0 else math.nan)
         elif event == "skipped":
             skipped[step] = step
     if not (trained or evaluations or finals):
@@ -108,5 +111,8 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _number(record: Mapping[str, Any], key: str) -> float:
+    """A figure of a record; NaN where there is none."""
     value = record.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return math.nan
+    return float(value) if abs(value) <= LARGEST or abs(value) == math.inf else math.nan

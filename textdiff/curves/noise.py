@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from textdiff.curves.history import LARGEST
 from textdiff.curves.writing import write_with_folder
 from textdiff.errors import DataError
 from textdiff.files import read_bytes
@@ -77,14 +79,22 @@ def read_noise(folder: Path) -> NoiseCurve | None:
         return None
     try:
         rows = [json.loads(line) for line in read_bytes(path, _LARGEST, DataError).splitlines()]
-        points = [NoisePoint(**{name: row[name] for name in NoisePoint.__dataclass_fields__}) for row in rows]
-        return NoiseCurve(rows[0]["axis"], rows[0]["quantity"], rows[0]["signature"], _sorted(points)) if rows else None
-    except (ValueError, KeyError, TypeError):
+        points = sorted((_point(row) for row in rows), key=lambda point: point.level)
+        if not rows:
+            return None
+        axis, quantity, sign = (str(rows[0][name]) for name in ("axis", "quantity", "signature"))
+        return NoiseCurve(axis, quantity, sign, tuple(points))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise DataError(f"{path} is not what `textdiff train` writes there; remove it") from None
 
 
-def _sorted(points: Sequence[NoisePoint]) -> tuple[NoisePoint, ...]:
-    return tuple(sorted(points, key=lambda point: float(point.level)))
+def _point(row: Mapping[str, Any]) -> NoisePoint:
+    """A line of the file; one of the errors that `read_noise` knows if a figure is none, or is out of all bounds."""
+    point = NoisePoint(**{name: row[name] for name in NoisePoint.__dataclass_fields__})
+    figures = [point.low, point.high, point.level, point.value, point.standard_error or 0.0]
+    if not all(math.isfinite(figure) and abs(figure) <= LARGEST for figure in figures):
+        raise ValueError(f"{figures} cannot be drawn")
+    return point
 
 
 def _finite(row: dict[str, float | int | None]) -> dict[str, float | int | None]:

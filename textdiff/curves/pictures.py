@@ -52,6 +52,11 @@ def save_picture(figure: Figure, path: Path) -> None:
     write_with_folder(path, drawn.getvalue())
 
 
+def literal(text: str) -> str:
+    """A text that is shown as it stands: between two dollar signs matplotlib looks for formulas."""
+    return text.replace("$", r"\$")
+
+
 def plain_axes(axes: Any) -> None:
     """A light grid, and no frame where nothing is read off."""
     axes.grid(alpha=0.3, linewidth=0.6)
