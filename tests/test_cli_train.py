@@ -82,6 +82,40 @@ def test_training_leaves_a_model_and_says_where(recipe: Path) -> None:
     assert run("train", recipe, "--output", output, "--resume", recipe.parent).code == 3
 
 
+def test_held_out_text_that_cannot_be_scored_is_refused_before_anything_is_done(recipe: Path) -> None:
+    (recipe.parent / "held-out.txt").write_text("日本語" * 20)  # unknown characters, each of them
+    ended = run("train", recipe, "--output", recipe.parent / "run", "--set", "data.validation=held-out.txt")
+    said = "textdiff: error: data.validation holds nothing that the tokenizer can express; name another text\n"
+    assert (ended.code, ended.out, ended.err) == (4, b"", said)
+    assert not (recipe.parent / "run").exists()
+
+
+def test_windows_that_cannot_be_scored_cost_no_run(recipe: Path) -> None:
+    """The evaluations within the run look at one window, which holds unknown characters only; that at its end at all."""
+    (recipe.parent / "held-out.txt").write_text("日本語" * 20 + TEXT)
+    sets = ["data.validation=held-out.txt", "training.eval_windows=1"]
+    output = recipe.parent / "run"
+    ended = run("train", recipe, "--output", output, "--set", *sets)
+    assert ended.code == 0, ended.err
+    assert "held-out nelbo is not known: nothing of the text that was chosen can be scored" in ended.err
+    assert "± inf" not in ended.err and "nan" not in ended.err and "nelbo" in ended.err.partition("whole:")[2]
+    assert (recipe.parent / "run" / "model" / "metrics.json").exists()
+    few = run("evaluate", "-m", output, "--data", recipe.parent / "held-out.txt", "--max-windows", 1)
+    assert (few.code, few.out) == (4, b"") and "hold nothing that the tokenizer can express; score more" in few.err
+
+
+def test_one_window_has_no_interval_and_that_is_said(recipe: Path) -> None:
+    (recipe.parent / "held-out.txt").write_text("the old house")
+    output = recipe.parent / "run"
+    ended = run("train", recipe, "--output", output, "--set", "data.validation=held-out.txt")
+    assert ended.code == 0, ended.err
+    card = (output / "model" / "README.md").read_text()
+    for text in (ended.err, card):
+        assert "One window was scored; an interval needs more text." in text
+        assert "±" not in text and "inf" not in text.replace("infill", "") and "nan" not in text
+    assert "nats/token (one window; an interval needs more)" in ended.err
+
+
 def test_c4_an_interrupted_run_says_how_it_goes_on(recipe: Path) -> None:
     output = recipe.parent / "run"
     step = RunLog.step

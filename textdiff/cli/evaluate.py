@@ -193,20 +193,23 @@ _HUGE = 1e6
 
 def score_table(scores: Sequence[Score]) -> str:
     """Names, values with their standard errors, units and counts, and below them the signatures."""
+    from textdiff.metrics import ONE_WINDOW, of_one_window
+
     rows = [(s.name, number(s.value, s.standard_error), s.unit, f"n = {s.n:,}") for s in scores]
     signatures = dict.fromkeys(score.signature for score in scores)
-    return aligned(rows) + "".join(f"\n{signature}\n" for signature in signatures)
+    remark = f"\n{ONE_WINDOW}\n" if of_one_window(scores) else ""
+    return aligned(rows) + remark + "".join(f"\n{signature}\n" for signature in signatures)
 
 
 def number(value: float | None, error: float | None) -> str:
-    """A value with as many decimals as its standard error gives sense to."""
-    if value is None:
+    """A value with as many decimals as its standard error gives sense to; without one that is not known."""
+    if value is None or math.isnan(value):
         return "unknown"
+    if error is not None and not math.isfinite(error):
+        error = None
     if abs(value) >= _HUGE:
         return f"{value:.3e}" + ("" if error is None else f" ± {error:.1e}")
-    if error is None or error == 0:
+    if not error:
         return f"{value:.4f}"
-    if not math.isfinite(error):
-        return f"{value:.4f} ± unknown"
     decimals = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"

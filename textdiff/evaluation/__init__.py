@@ -2,7 +2,7 @@
 
 from textdiff.evaluation.held_out import HeldOutReport, score_held_out
 from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infilling
-from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.evaluation.likelihood import ScoredText, can_be_scored, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.evaluation.pairs import score_held_out_pairs
 from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate, scored_text
 from textdiff.evaluation.translation import TRANSLATION, TranslationRow, evaluate_translation, translation_scores
@@ -15,6 +15,7 @@ __all__ = [
     "InfillReport",
     "ScoredText",
     "TranslationRow",
+    "can_be_scored",
     "case_sets",
     "check_metrics",
     "entropy_scores",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from textdiff.data import DocumentEnds, evaluation_batches
+from textdiff.errors import DataError
 from textdiff.metrics import LevelProfile, Likelihood, Score, bigram_entropy, estimate_nelbo, unigram_entropy
 from textdiff.model import DiffusionModel
 from textdiff.text.canvas import Canvas
@@ -49,11 +50,19 @@ def measure_nelbo(
     Args:
         profile: is given what the windows cost by noise level.
         ends: how documents are told apart, where they are not to see each other.
+
+    Raises:
+        DataError: none of the windows has a token that can be scored.
     """
     length = model.config.context_length
     batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows, ends)
     on_levels = None if profile is None else profile.add
-    return estimate_nelbo(model.denoise, model.process, on_device(batches, model, on_windows), repeats, seed, on_levels)
+    found = estimate_nelbo(
+        model.denoise, model.process, on_device(batches, model, on_windows), repeats, seed, on_levels
+    )
+    if not found.tokens:
+        raise DataError("the windows that were to be scored hold nothing that the tokenizer can express; score more")
+    return found
 
 
 def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:
@@ -99,10 +108,19 @@ def entropy_scores(runs: Sequence[npt.NDArray[np.int32]], tokenizer: Tokenizer, 
     ]
 
 
+def can_be_scored(ids: npt.NDArray[np.int32], tokenizer: Tokenizer) -> bool:
+    """Whether any of the ids can be written: special tokens and unknown characters are never scored."""
+    return any(map(np.any, _writable(ids, tokenizer)))
+
+
 def _writable_tokens(ids: npt.NDArray[np.int32], tokenizer: Tokenizer) -> int:
-    """How many ids can be written, a part at a time: an index takes eight bytes an id."""
+    return sum(int(part.sum()) for part in _writable(ids, tokenizer))
+
+
+def _writable(ids: npt.NDArray[np.int32], tokenizer: Tokenizer) -> Iterator[npt.NDArray[np.bool_]]:
+    """Whether each id can be written, a part at a time: an index takes eight bytes an id."""
     writable = tokenizer.vocabulary.writable().numpy()
-    return sum(int(writable[ids[start : start + _PART]].sum()) for start in range(0, len(ids), _PART))
+    return (writable[ids[start : start + _PART]] for start in range(0, len(ids), _PART))
 
 
 def on_device(batches: Iterable[Canvas], model: DiffusionModel, on_windows: Callable[[int], None]) -> Iterable[Canvas]:

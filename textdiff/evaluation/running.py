@@ -9,7 +9,7 @@ from textdiff.backbones import require_separable
 from textdiff.corpus import PairOptions, Unit, load_corpus, read_pairs
 from textdiff.data import DocumentEnds, encode_corpus, encode_pairs
 from textdiff.errors import DataError, UsageError, nearest
-from textdiff.evaluation.likelihood import ScoredText, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.evaluation.likelihood import ScoredText, can_be_scored, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.evaluation.pairs import measure_pairs, pair_parts, pair_scores
 from textdiff.evaluation.signing import digest, model_parts, packing
 from textdiff.evaluation.translation import TRANSLATION
@@ -81,7 +81,7 @@ def scored_text(texts: Iterable[str], tokenizer: Tokenizer) -> ScoredText:
     """The tokens and sizes of some documents."""
     listed = list(texts)
     ids = encode_corpus(listed, tokenizer)
-    if not tokenizer.vocabulary.writable().numpy()[ids].any():
+    if not can_be_scored(ids, tokenizer):
         raise DataError("the text holds nothing that this model's tokenizer can express")
     return ScoredText(ids, sum(len(t.encode()) for t in listed), sum(len(t.split()) for t in listed))
 

@@ -6,9 +6,10 @@ from textdiff.metrics.levels import LevelBin, LevelProfile
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.metrics.ngrams import bigram_entropy, unigram_entropy
 from textdiff.metrics.overlap import Overlap, overlap
-from textdiff.metrics.score import Score, signature
+from textdiff.metrics.score import ONE_WINDOW, Score, of_one_window, signature
 
 __all__ = [
+    "ONE_WINDOW",
     "LevelBin",
     "LevelProfile",
     "Likelihood",
@@ -20,6 +21,7 @@ __all__ = [
     "calibration_parts",
     "estimate_nelbo",
     "jackknife",
+    "of_one_window",
     "overlap",
     "ratio",
     "signature",

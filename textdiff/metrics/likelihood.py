@@ -24,7 +24,7 @@ class Likelihood:
         nats: total nats of all scored tokens, averaged over repeats.
         tokens: scored tokens; see `scored_tokens`.
         unscored: valid tokens that are given, such as unknown characters.
-        standard_error: of nats / tokens; windows are the independent units.
+        standard_error: of nats / tokens; windows are the independent units. Infinite for a single one.
         exact: whether the nats are the likelihood itself and not a bound: that of a left-to-right model.
     """
 
@@ -41,7 +41,17 @@ class Likelihood:
 
     @property
     def nats_per_token(self) -> float:
-        return self.nats / self.tokens
+        """NaN where there is no scored token."""
+        return self.nats / self.tokens if self.tokens else math.nan
+
+    @property
+    def in_words(self) -> str:
+        """What is known of it, for a person."""
+        if not self.tokens:
+            return "is not known: nothing of the text that was chosen can be scored"
+        if not math.isfinite(self.standard_error):
+            return f"{self.nats_per_token:.4f} nats/token (one window; an interval needs more)"
+        return f"{self.nats_per_token:.4f} ± {self.standard_error:.4f} nats/token"
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ class Score:
         value: the number.
         unit: of the value.
         n: how many of what the metric counts (tokens, bytes, words) went in.
-        standard_error: of the value, or None where it is exact.
+        standard_error: of the value; None where it is exact, or like infinity and NaN where it is not known.
         signature: all that the value depends on, as "key:value" pairs joined by "|".
     """
 
@@ -34,11 +34,20 @@ class Score:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % confidence interval by the normal approximation."""
-        if self.standard_error is None:
+        """The 95 % confidence interval by the normal approximation, where there is one."""
+        if self.standard_error is None or not math.isfinite(self.standard_error):
             return None
         margin = 1.959964 * self.standard_error
         return (self.value - margin, self.value + margin)
+
+
+ONE_WINDOW = "One window was scored; an interval needs more text."
+
+
+def of_one_window(scores: Iterable[Score]) -> bool:
+    """Whether a likelihood among the scores has no standard error, as that of a single window."""
+    errors = [score.standard_error for score in scores if score.name in ("nelbo", "exact_nll")]
+    return any(error is None or not math.isfinite(error) for error in errors)
 
 
 def signature(parts: Mapping[str, object]) -> str:

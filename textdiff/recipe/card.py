@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from textdiff.metrics import Score
+from textdiff.metrics import ONE_WINDOW, Score, of_one_window
 from textdiff.model import DiffusionModel
 from textdiff.registry import name_of
 from textdiff.text.tokenizers import Tokenizer
@@ -51,6 +52,7 @@ def model_card(
     seconds: float,
 ) -> str:
     """The text of the card, in Markdown with the front matter that model hubs read."""
+    remark = f"\n{ONE_WINDOW}\n" if of_one_window(scores) else ""
     data, ways = recipe["data"], _WAYS[model.process.left_to_right]
     rows = "\n".join(f"| {s.name} | {_value(s)} | {s.unit} | {s.n:,} |" for s in scores) or "| none | | | |"
     return f"""---
@@ -77,7 +79,7 @@ tags: [textdiff, {ways.tags}]
 | score | value | unit | n |
 |---|---|---|---|
 {rows}
-
+{remark}
 Signature: `{scores[0].signature if scores else "none"}`
 
 ## Use
@@ -89,8 +91,10 @@ It writes what is likely, which need not be true. It knows the language and the 
 
 
 def _value(score: Score) -> str:
+    if math.isnan(score.value):
+        return "unknown"
     form = ".4f" if abs(score.value) < 1e6 else ".3e"
-    error = "" if score.standard_error is None else f" ± {score.standard_error:{form}}"
+    error = "" if score.interval is None else f" ± {score.standard_error:{form}}"
     return f"{score.value:{form}}{error}"
 
 

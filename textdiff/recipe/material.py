@@ -10,7 +10,8 @@ from functools import cached_property
 
 from textdiff.data import DocumentEnds, Loader, PackedCorpus, TrainingLoader, evaluation_batches, word_joins
 from textdiff.data.packing import Ids
-from textdiff.evaluation import HeldOutReport, score_held_out
+from textdiff.errors import DataError
+from textdiff.evaluation import HeldOutReport, can_be_scored, score_held_out
 from textdiff.model import DiffusionModel
 from textdiff.recipe.recipe import Recipe
 from textdiff.recipe.texts import Texts
@@ -41,7 +42,11 @@ class Material(ABC):
     @property
     @abstractmethod
     def holds_out(self) -> bool:
-        """Whether anything is held out."""
+        """Whether anything that can be scored is held out.
+
+        Raises:
+            DataError: a text was named for it, and nothing of it can be scored.
+        """
 
     @abstractmethod
     def loader(self) -> Loader:
@@ -84,9 +89,13 @@ class Stream(Material):
         whole = self.texts.prepared(self.recipe.data.train)
         return hashlib.sha256(self.split[0].data).hexdigest() if whole is None else whole.sha256
 
-    @property
+    @cached_property
     def holds_out(self) -> bool:
-        return len(self.split[1]) > 1
+        ids = self.split[1]
+        found = len(ids) > 1 and can_be_scored(ids, self.tokenizer)
+        if self.recipe.data.validation and not found:
+            raise DataError("data.validation holds nothing that the tokenizer can express; name another text")
+        return found
 
     def loader(self) -> TrainingLoader:
         recipe = self.recipe

@@ -131,9 +131,9 @@ def run_recipe(
             return done
     loader, model = run.loader(), run.model()
     plain = to_config(recipe)
+    held_out = run.material.holds_out
     begin(output, recipe)
     result = Checkpoint(model, run.tokenizer, DefaultSamplers.of(model.process, recipe.samplers), plain)
-    held_out = run.material.holds_out
     before = _start_scores(run, output, state is not None) if held_out and is_main_process() else []
     with Reporting(recipe, output) as reporting:
         progress = train(

@@ -284,8 +284,7 @@ class _Trainer:
             canvases = (c.to(self.accelerator.device) for c in self.job.validation(self.job.config.eval_windows))
             found = estimate_nelbo(self.job.model.denoise, self.job.model.process, canvases, seed=_EVALUATION_SEED)
         log.record("evaluation", step=progress.step, nelbo=found.nats_per_token, standard_error=found.standard_error)
-        score = f"{found.nats_per_token:.4f} ± {found.standard_error:.4f} nats/token"
-        log.say(f"step {progress.step}: held-out {found.name} {score}")
+        log.say(f"step {progress.step}: held-out {found.name} {found.in_words}")
         return found
 
 
