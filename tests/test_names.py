@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import pickle
 import shutil
 import socket
@@ -288,6 +289,36 @@ def test_r1_what_is_in_the_cache_is_used_offline(
     keep(cache)
     ended = run(*words.replace("NAME", ABSENT).split())
     assert (ended.code, touched) == (0, []), ended.err
+
+
+INDEX = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+
+
+@pytest.mark.parametrize("absent", ["config.json", "model.safetensors", "tokenizer.json", "shard", "all"])
+@pytest.mark.parametrize("words", ["infill letter.md -m NAME", "info NAME", "doctor --offline -m NAME"])
+def test_r1_a_model_that_was_fetched_by_half_is_said_to_be(
+    desk: Path, words: str, cache: Path, touched: list[object], absent: str
+) -> None:
+    """The links of a snapshot are made before or after what they lead to; a shard may not have been begun."""
+    snapshot = keep(cache)
+    if absent == "shard":
+        absent = "model-00001-of-00002.safetensors"
+        (snapshot / "model.safetensors.index.json").write_text(json.dumps(INDEX))
+    elif absent == "all":
+        absent = "config.json"
+        for path in snapshot.iterdir():
+            path.unlink()
+    else:
+        (snapshot / absent).resolve().unlink()
+    ended = run(*words.replace("NAME", ABSENT).split())
+    said = (
+        f"{ABSENT!r} is only half in the cache of models: {snapshot} lacks {absent}. Run `hf download {ABSENT}` where"
+    )
+    if words.startswith("doctor"):
+        assert ended.code == 8 and said in " ".join(ended.text.split())
+    else:
+        assert (ended.code, ended.err.count("\n"), touched) == (5, 1, [])
+        assert ended.err.startswith(f"textdiff: error: {said}")
 
 
 def test_c7_links_of_the_cache_stay_in_the_part_of_their_model(cache: Path, tmp_path: Path) -> None:

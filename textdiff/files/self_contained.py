@@ -10,7 +10,7 @@ from textdiff.errors import CheckpointError
 from textdiff.files.reading import read_object
 
 _OWN_ATTENTION = ("eager", "sdpa")
-_INDEX = "model.safetensors.index.json"
+WEIGHTS_INDEX = "model.safetensors.index.json"
 
 
 def require_self_contained(folder: Path) -> None:
@@ -38,7 +38,7 @@ def require_self_contained(folder: Path) -> None:
 
 
 def _require_own_shards(folder: Path) -> None:
-    index = folder / _INDEX
+    index = folder / WEIGHTS_INDEX
     shards = read_object(index).get("weight_map", {})
     names = {*map(str, shards.values())} if isinstance(shards, dict) else {str(shards)}
     for name in sorted(names):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from pathlib import Path
 
 from textdiff.errors import CheckpointError
+from textdiff.files.self_contained import WEIGHTS_INDEX
 
 _WANTED = ["*.json", "*.txt", "*.safetensors", "*.model", "*.yaml", "README.md"]
 _PATIENCE = 1.5
@@ -24,7 +26,7 @@ def fetched(name: str) -> Path:
 
     out_of_reach = _out_of_reach()
     try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=out_of_reach is not None))
+        folder = Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=out_of_reach is not None))
     except HFValidationError:
         raise CheckpointError(
             f"{name!r} is neither a folder here nor a name that a model of the hub can have"
@@ -38,6 +40,22 @@ def fetched(name: str) -> Path:
         raise CheckpointError(
             f"{name!r} is neither a folder here nor in the cache of models, and {out_of_reach}. {how_to_get(name)}"
         ) from None
+    if absent := _absent(folder):
+        raise CheckpointError(
+            f"{name!r} is only half in the cache of models: {folder} lacks {absent}. Run `hf download {name}` where "
+            "there is a network to fetch the rest"
+        )
+    return folder
+
+
+def _absent(folder: Path) -> str:
+    """The first file that a model of the hub needs and this folder lacks, as where fetching it was cut off; "" if none."""
+    wanted = {"config.json", *(path.name for path in folder.iterdir())}  # files are links, whose targets may be missing
+    # there may be no index, and what is wrong with one is said by who loads the weights
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        wanted |= {*json.loads((folder / WEIGHTS_INDEX).read_bytes())["weight_map"].values()}
+        return min((name for name in map(str, wanted) if not (folder / name).exists()), default="")
+    return min((name for name in wanted if not (folder / name).exists()), default="")
 
 
 def how_to_get(name: str) -> str:
