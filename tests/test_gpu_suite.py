@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 from suite import environment, parts, training  # noqa: E402
+from suite import main as entry  # noqa: E402
 from suite.delivery import deliver  # noqa: E402
 from suite.options import GROUPS, parsed, parser  # noqa: E402
 from suite.progress import Progress  # noqa: E402
@@ -130,6 +132,57 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+SLEEPER = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+SUITE = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from suite import main, tasks
+work, sleeper = sys.argv[2:]
+made = [
+    tasks.Task("texts/first", (sys.executable, "-c", "print(1)")),
+    tasks.Task("texts/long", (sys.executable, "-c", sleeper, f"{work}/pid~")),
+]
+main.all_tasks = lambda options: made
+main.make_texts = lambda folder: folder
+print("begun", flush=True)
+raise SystemExit(main.main(["run", "--toy", "--work", work, "--output", f"{work}/o", "--slice-minutes", "5"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_slice_that_is_stopped_leaves_no_process_and_repeats_nothing(tmp_path: Path, number: int) -> None:
+    def begin() -> tuple[subprocess.Popen[str], int]:
+        (tmp_path / "pid~").unlink(missing_ok=True)
+        words = [sys.executable, "-c", SUITE, str(ROOT / "scripts"), str(tmp_path), SLEEPER]
+        one = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        while not (tmp_path / "pid~").exists() or not (tmp_path / "pid~").read_text():
+            assert one.poll() is None
+            time.sleep(0.02)
+        return one, int((tmp_path / "pid~").read_text())
+
+    for deaths in (1, 2):
+        one, child = begin()
+        one.send_signal(number)
+        assert one.wait(60) == (-number if number == signal.SIGKILL else 75)
+        assert gone(child)
+        records = json.loads((tmp_path / "progress.json").read_text())["tasks"]
+        assert (records["texts/first"]["state"], records["texts/first"]["slices"]) == ("done", 1)
+        long = records["texts/long"]
+        assert (long["state"], long["slices"]) == ("waiting", deaths)
+        assert long["begun"] == (deaths if number == signal.SIGKILL else 0)
+        assert (tmp_path / "o" / "results.json").exists() == (number != signal.SIGKILL)
+
+
+def test_a_task_that_the_machine_goes_down_with_is_given_up(tmp_path: Path) -> None:
+    one = runner(tmp_path)
+    tasks = [Task("texts/deadly", python("print()")), Task("texts/next", python("print()"))]
+    one.progress.of("texts/deadly").begun = 4
+    assert one.run(tasks)
+    assert one.progress.of("texts/deadly").message == "4 slices in a row died while it ran"
+    assert one.progress.of("texts/next").state == "done"
 
 
 def test_a_task_that_slices_cut_off_is_tried_again_and_then_given_up(tmp_path: Path) -> None:
@@ -257,6 +310,18 @@ def test_weights_come_in_parts_over_several_slices_and_are_joined(tmp_path: Path
     assert not (tmp_path / "others").exists()
 
 
+def test_logs_are_no_larger_than_a_part_may_be(tmp_path: Path) -> None:
+    """The end of a log says most: of sixty that are long, and that cannot be packed, it is all that is taken away."""
+    options, progress = packed(tmp_path, 1000)
+    (options.work / "logs").mkdir()
+    for number in range(60):
+        (options.work / "logs" / f"{number}.txt").write_bytes(os.urandom(1 << 19) + b"the end")
+    deliver(options, progress, whole=False)
+    assert (options.output / "logs.zip").stat().st_size <= parts.MOST
+    with zipfile.ZipFile(options.output / "logs.zip") as logs:
+        assert len(logs.namelist()) == 60 and logs.read("7.txt").endswith(b"the end")
+
+
 def test_no_weights_leave_before_all_has_ended(tmp_path: Path) -> None:
     options, progress = packed(tmp_path, 1000)
     assert deliver(options, progress, whole=False) is False
@@ -290,6 +355,30 @@ def test_wheels_are_added_for_what_is_missing_only(tmp_path: Path) -> None:
     assert environment.add_wheels(wheels, site) == ["wholly_new-9.9-py3-none-any.whl"]
     assert (site / "wholly_new.py").is_file() and not (site / "torch.py").exists()
     assert environment.add_wheels(wheels, site) == ["wholly_new-9.9-py3-none-any.whl"]
+    shutil.copy(wheels / "wholly_new-9.9-py3-none-any.whl", wheels / "newer-9.9-py3-none-any.whl")
+    with pytest.raises(environment.WheelsError, match="cannot be installed: "):
+        environment.add_wheels(wheels, site)
+    assert (site / "wholly_new.py").is_file(), "what was there stays"
+    (wheels / "newer-9.9-py3-none-any.whl").unlink()
+    shutil.move(wheels / "wholly_new-9.9-py3-none-any.whl", tmp_path)
+    assert environment.add_wheels(wheels, site) == []
+
+
+def test_wheels_that_cannot_be_installed_are_one_failed_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may not need what is missing: they are done, and the report says what failed."""
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "wholly_new-9.9-py3-none-any.whl").write_bytes(b"no wheel")
+    monkeypatch.setattr(entry, "all_tasks", lambda options: [Task("texts/good", python("print(1)"))])
+    words = ["run", "--toy", "--work", tmp_path / "w", "--output", tmp_path / "o", "--wheels", tmp_path / "wheels"]
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert entry.main([*map(str, words)]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    records = json.loads((tmp_path / "o" / "progress.json").read_text())["tasks"]
+    assert {name: record["state"] for name, record in records.items()} == {"wheels": "failed", "texts/good": "done"}
+    assert "cannot be installed" in records["wheels"]["message"]
+    assert "| wheels | failed |" in (tmp_path / "o" / "report.md").read_text()
 
 
 def test_every_task_has_a_group_and_its_own_name(tmp_path: Path) -> None:

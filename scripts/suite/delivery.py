@@ -13,6 +13,8 @@ from suite.parts import MANIFEST, archive, split
 from suite.progress import Progress, write_json
 from suite.report import report
 
+_TAIL = 1 << 18
+"""Bytes of the end of a log that are taken away: all of them together are then smaller than a part may be."""
 FIXED = 5
 """Files of every slice: progress.json, results.json, report.md, logs.zip and the manifest of the weights."""
 
@@ -61,4 +63,6 @@ def _packed(options: Options) -> list[dict[str, Any]]:
 def _logs(folder: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as pack:
         for path in sorted(folder.glob("*.txt")):
-            pack.write(path, path.name)
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _TAIL))
+                pack.writestr(path.name, file.read(_TAIL))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,14 +15,25 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class WheelsError(Exception):
+    """Wheels cannot be installed; the text is one sentence for a person."""
+
+
 def add_wheels(wheels: Path, site: Path) -> list[str]:
     """Installs those wheels whose package is not there, without a network; returns their file names.
 
     What is there already stays as it is: another torch or numpy would break what is built on it.
+
+    Raises:
+        WheelsError: they cannot be installed; a folder that an earlier slice made stays.
     """
     missing = [wheel for wheel in sorted(wheels.glob("*.whl")) if not _installed(wheel.name.split("-")[0])]
-    if missing and not site.exists():
+    names = [wheel.name for wheel in missing]
+    listed = "\n".join(names)
+    there = site / "wheels.txt"
+    if missing and not (there.exists() and there.read_text(encoding="utf8") == listed):
         staging = site.with_name(f".{site.name}.tmp")
+        shutil.rmtree(staging, ignore_errors=True)
         command = [
             sys.executable,
             "-m",
@@ -35,9 +47,12 @@ def add_wheels(wheels: Path, site: Path) -> list[str]:
         ]
         done = subprocess.run([*command, str(staging), *map(str, missing)], capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f"the wheels of {wheels} cannot be installed: {done.stderr.strip()}")
+            said = done.stderr.strip().splitlines() or ["pip said nothing"]
+            raise WheelsError(f"the wheels of {wheels} cannot be installed: {said[-1]}")
+        (staging / there.name).write_text(listed, encoding="utf8")
+        shutil.rmtree(site, ignore_errors=True)
         staging.rename(site)
-    return [wheel.name for wheel in missing]
+    return names
 
 
 def _installed(name: str) -> bool:

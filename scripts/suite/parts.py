@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,12 @@ def join(source: Path, target: Path) -> list[Path]:
         data = b"".join(_checked(source / Path(part["name"]).name, part) for part in entry["parts"])
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise PartsError(f"the parts of {entry['file']} are whole but together are not the file that was split")
-        folder.mkdir(parents=True)
+        staging = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(staging, filter="data")
+        staging.rename(folder)
         made.append(folder)
     return made
 

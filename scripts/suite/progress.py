@@ -19,6 +19,7 @@ class Record:
         seconds: that it has run, in all slices.
         slices: in how many of them it ran.
         fruitless: how many in a row brought it nowhere.
+        begun: slices in a row that it was begun in and neither it nor they came to an end, as where a machine goes down.
         message: why it failed or was left out; else "".
         result: what it found, plain data.
         notes: what its next slice must know.
@@ -28,6 +29,7 @@ class Record:
     seconds: float = 0.0
     slices: int = 0
     fruitless: int = 0
+    begun: int = 0
     message: str = ""
     result: Any = None
     notes: dict[str, Any] = field(default_factory=dict)

@@ -20,6 +20,9 @@ PREEMPTED = 75
 MOST_FRUITLESS = 2
 """Slices in a row that may bring a task nowhere."""
 
+MOST_DEATHS = 4
+"""Slices in a row that may die with a task: killed, or the machine with them."""
+
 
 class Runner:
     """One slice of a run."""
@@ -60,6 +63,8 @@ class Runner:
         undone = [name for name in task.needs if self.progress.of(name).state != "done"]
         if undone:
             record.state, record.message = "failed", f"it needs {undone[0]}, which is not done"
+        elif record.begun >= MOST_DEATHS:
+            record.state, record.message = "failed", f"{record.begun} slices in a row died while it ran"
         elif self._left(task) <= 0 and isinstance(task, Task):
             group = task.name.split("/")[0]
             minutes = self.options.seconds(GROUP_MINUTES[group]) / 60
@@ -77,6 +82,8 @@ class Runner:
     def _attempt(self, task: AnyTask, record: Record) -> None:
         print(f"{task.name} …", file=sys.stderr, flush=True)
         record.slices += 1
+        record.begun += 1
+        self.progress.save()  # if all of this goes down with the task, the next slice knows
         try:
             if isinstance(task, TrainingTask):
                 self._train(task, record)
@@ -84,6 +91,8 @@ class Runner:
                 self._do(task, record)
         except Exception as error:  # what a tool prints is not ours; whatever is odd in it costs this task only
             record.state, record.message = "failed", f"{type(error).__name__}: {error}"
+        finally:
+            record.begun = 0
         print(f"{task.name}: {record.state} {record.message}".rstrip(), file=sys.stderr, flush=True)
 
     def _do(self, task: Task, record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -63,7 +64,13 @@ class Slice:
             err.write(f"$ {' '.join(command)}\n".encode())
             err.flush()
             child = subprocess.Popen(
-                command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=dict(environment), start_new_session=True
+                command,
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                env=dict(environment),
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
             try:
                 code, cut = self._wait(child, min(limit, self.left))
@@ -73,12 +80,24 @@ class Slice:
         return Ended(code, time.monotonic() - began, cut)
 
     def _wait(self, child: subprocess.Popen[bytes], seconds: float) -> tuple[int, bool]:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             return child.wait(max(0.0, seconds)), False
-        child.terminate()  # the command itself: what it started may have to finish first
+        except KeyboardInterrupt:  # whoever stops the suite stops the command in the same way, and waits for it
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(self.grace)
+            raise
+        except subprocess.TimeoutExpired:
+            child.terminate()  # the command itself: what it started may have to finish first
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(self.grace), True
         return -int(signal.SIGKILL), True
+
+
+def _end_with_parent() -> None:
+    """Linux asks this process to end when the suite dies: nobody would wait for it, and it would hold the GPU."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))  # PR_SET_PDEATHSIG
 
 
 def _end(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
