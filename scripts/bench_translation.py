@@ -9,7 +9,7 @@ order, network, steps and optimiser, and no other model's output. A run that is 
 stopped goes on. Then each writes a target for every source of --data, at temperature 0, once for each number of steps; the
 left-to-right twin takes as many network calls as it writes tokens, the end included. Errors are standard errors over pairs;
 they say nothing of how another seed of training would come out. BLEU and chrF are sacrebleu's, of raw text; the signatures
-stand below. nats/token is the likelihood of the references: exact for the twin, and a bound for the others.
+stand below. nats/token is the likelihood of the recipe's held-out targets: exact for the twin, and a bound for the others.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textdiff.errors import ConfigError, TextdiffError
-from textdiff.evaluation import TranslationRow, evaluate, evaluate_translation
+from textdiff.evaluation import TranslationRow, evaluate_translation
 from textdiff.infiller import SamplerOptions, load
-from textdiff.metrics import Score
 from textdiff.recipe import load_recipe, run_recipe
 
 NAMES = "absorbing,uniform,autoregressive"
@@ -37,20 +36,20 @@ class Trained:
     Attributes:
         process: its name.
         weights: numbers in the network.
-        nats: a reference token's likelihood.
+        nats: a held-out token's likelihood, and its standard error.
         rows: translations, by the number of steps.
     """
 
     process: str
     weights: int
-    nats: Score
+    nats: tuple[float, float]
     rows: list[TranslationRow]
 
     def lines(self) -> Iterator[str]:
         """Its lines in the table."""
         for row in self.rows:
             scores = " | ".join(f"{s.value:.2f} ± {s.standard_error:.2f}" for s in row.scores)
-            nats = f"{self.nats.value:.3f} ± {self.nats.standard_error:.3f}"
+            nats = "{:.3f} ± {:.3f}".format(*self.nats)
             yield f"| {self.process} | {self.weights:,} | {nats} | {row.steps or ''} | {scores} |"
 
 
@@ -61,7 +60,6 @@ def measured(options: argparse.Namespace, process: str, sampler: str | None) -> 
         raise ConfigError(f"{options.recipe} does not train on pairs: give it data.pairs")
     checkpoint = run_recipe(recipe, options.recipe.parent, options.folder / process)
     infiller = load(options.folder / process)
-    nats = evaluate(infiller, [options.data], ["nelbo"], repeats=2, max_windows=options.limit, seed=recipe.seed)[0]
     rows = evaluate_translation(
         infiller,
         [options.data],
@@ -70,6 +68,12 @@ def measured(options: argparse.Namespace, process: str, sampler: str | None) -> 
         options=SamplerOptions(sampler, temperature=0.0),
         seed=recipe.seed,
     )
+    scores = (checkpoint.metrics or {}).get("scores")
+    if not scores:
+        raise ConfigError(
+            f"{options.recipe} holds no pairs out: give data.validation, or a data.validation_share above 0"
+        )
+    nats = scores[0]["value"], scores[0]["standard_error"]
     return Trained(process, sum(p.numel() for p in checkpoint.model.parameters()), nats, rows)
 
 

@@ -155,6 +155,20 @@ def test_samples_are_numbered_and_an_epoch_has_each_pair_once(tmp_path: Path) ->
     assert bool((~whole.hidden | (whole.frozen & whole.valid)).all())
 
 
+def test_some_samples_show_where_their_target_ends(tmp_path: Path) -> None:
+    """The fillers of some are given, those of the others free; from left to right the end is always written."""
+    corpus = encode_pairs(read_pairs([write_pairs(tmp_path / "pairs.jsonl", 60)]), LAYOUT)
+    filler = TOKENIZER.vocabulary.filler_id
+    plain, canvas = (PairLoader(corpus, LAYOUT, seed=3, known_length=share).batch(0, 60) for share in (0.0, 0.3))
+    assert torch.equal(plain.ids, canvas.ids) and torch.equal(plain.seeds, canvas.seeds)
+    given = ((canvas.ids == filler) & canvas.frozen & canvas.valid).any(-1)
+    assert 8 <= int(given.sum()) <= 28
+    texts = (canvas.ids != filler) & plain.free
+    assert torch.equal(canvas.free, torch.where(given[:, None], texts, plain.free))
+    twin = PairLoader(corpus, replace(LAYOUT, one_end=True), seed=3, known_length=0.9).batch(0, 60)
+    assert bool(((twin.ids == filler) & twin.free).any(-1).all())
+
+
 ROOMS = Vocabulary(size=6, special_ids=(0,), mask_id=1, pad_id=0, filler_id=5)
 
 
@@ -249,6 +263,7 @@ def test_what_does_not_go_with_pairs_is_refused(tmp_path: Path) -> None:
     for override, message in [
         ("tasks=[gaps]", "tasks: what is given and what is free in a pair"),
         ("data.separate_documents=true", "separate_documents: a pair stands alone"),
+        ("data.pairs.known_length=1", "known_length must be at least 0 and below 1"),
         ("data.pairs.target_length=0", "target_length must be at least 1"),
         ("data.pairs.target=en", r"data\.pairs\.target: unknown key"),
     ]:

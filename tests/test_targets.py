@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -19,9 +20,11 @@ from tiny import run, save_tiny
 from textdiff.errors import DataError, UsageError
 from textdiff.infiller import Infiller
 from textdiff.infiller.choosing import expected_chrf
+from textdiff.infiller.target_lengths import length_laws, lengths_of
 from textdiff.infiller.targets import TargetWriter
 from textdiff.processes import AbsorbingProcess
 from textdiff.sampling import FillersLast, Sampler, preset
+from textdiff.text.canvas import Canvas
 
 TEXT = torch.tensor([False, False, True, True, True, False])
 
@@ -55,6 +58,56 @@ def test_with_the_exact_denoiser_targets_have_their_law(sampler: Sampler) -> Non
     if sampler == preset("left_to_right"):
         texts = (found.ids[:, 1:] != 5).sum(-1)
         assert torch.equal(found.nfe, (texts + 1).clamp(max=3))  # nothing is asked for behind the first filler
+
+
+@pytest.mark.parametrize("process", ["absorbing", "uniform"])
+def test_a_length_that_is_chosen_first_is_kept_and_shown_to_the_network(process: str) -> None:
+    infiller = trained(process) if process == "absorbing" else untrained()
+    filler = infiller.tokenizer.vocabulary.filler_id
+    lengths, seen = [3, 1, 6, 2], []
+    denoise = type(infiller.model).denoise
+
+    def watched(model: object, x_t: torch.Tensor, t: torch.Tensor, canvas: Canvas, where: torch.Tensor) -> torch.Tensor:
+        seen.append((x_t, canvas.frozen))
+        return denoise(model, x_t, t, canvas, where)  # type: ignore[arg-type]
+
+    with (
+        patch("textdiff.infiller.targets.lengths_of", lambda *rest: torch.tensor(lengths)),
+        patch.object(type(infiller.model), "denoise", watched),
+    ):
+        targets = infiller.targets(["ab", "abcd"], n=2, temperature=1.0, steps=8, rerank="mbr")
+    if process == "absorbing":  # characters
+        assert sorted(len(c.text) for c in targets[0].candidates) == [1, 3]
+        assert sorted(len(c.text) for c in targets[1].candidates) == [2, 6]
+    before = len(infiller.pair_layout().given(infiller.tokenizer.encode("ab")))
+    x_t, frozen = seen[1]  # after the look at the lengths: rows with the shortest source first
+    assert [int((row == filler).sum()) for row in x_t[:2] * frozen[:2]] == [3, 5]
+    assert bool((frozen[0, before : before + 3] == 0).all()) and bool(frozen[0, before + 3 : before + 6].all())
+
+
+def test_one_call_gives_the_law_of_the_length() -> None:
+    """With the exact denoiser; a target that has no token at all counts as one of one."""
+    language, process = conditional(), AbsorbingProcess(ROOMS)
+    canvas = rooms(2)[0]
+    canvas = canvas.with_ids(torch.tensor([[2, 5, 5, 5], [3, 5, 5, 5]]))  # type: ignore[attr-defined]
+    model = SimpleNamespace(denoise=language.denoiser(process), process=process, device="cpu")
+    laws = length_laws(model, canvas, 5)  # type: ignore[arg-type]
+    for source, law in zip((2, 3), laws, strict=True):
+        here = language.sequences[:, 0] == source
+        size = (language.sequences[here, 1:] != 5).sum(-1).clamp(min=1)
+        truth = torch.zeros(4, dtype=torch.float64).index_add(0, size, language.probabilities[here])[1:]
+        torch.testing.assert_close(law, truth / truth.sum(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.statistical
+def test_candidates_get_the_likeliest_lengths_or_draw_theirs() -> None:
+    laws = torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]], dtype=torch.float64)
+    assert lengths_of(laws, 2, 0.0, [1, 2, 3, 4]).tolist() == [2, 3, 1, 3]
+    assert lengths_of(laws[:1], 4, 0.0, [1, 2, 3, 4]).tolist() == [2, 3, 1, 2]
+    for temperature, power in ((1.0, 1), (0.5, 2)):
+        drawn = lengths_of(laws[:1], 2000, temperature, list(range(2000)))
+        law = (laws[0] ** power / (laws[0] ** power).sum()).numpy()
+        assert stats.chisquare(torch.bincount(drawn, minlength=4)[1:].numpy(), law * 2000).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", ["ancestral", "confidence", "remdm", "posterior", "first_hitting"])
@@ -93,6 +146,10 @@ def test_targets_are_right_in_order_and_alone_as_among_others(process: str) -> N
     texts = sources(40, seed=5)
     targets = infiller.targets(texts, temperature=0.0)
     assert sum(target.text == made(text) for target, text in zip(targets, texts, strict=True)) >= 36
+    along = infiller.targets(texts, temperature=0.0, lengths="along")
+    assert sum(target.text == made(text) for target, text in zip(along, texts, strict=True)) >= 36
+    saved = sum(a.network_calls - b.network_calls for a, b in zip(targets, along, strict=True))
+    assert saved == 0 if process == "autoregressive" else saved != 0
 
     def drawn(texts: list[str], seed: int = 4) -> list[list[str]]:
         found = infiller.targets(texts, temperature=3.0, n=2, seed=seed)
@@ -205,7 +262,7 @@ def test_the_command_writes_a_line_for_each_line(model: Path, tmp_path: Path) ->
     wanted = [target.text for target in trained("absorbing").targets(texts, temperature=0.0)]
     ended = run(*options)
     assert (ended.code, ended.text.split("\n")) == (0, [wanted[0], "", *wanted[1:], "", ""])
-    assert run(*options, "-o", output, "-n", 2, "--rerank", "mbr").out == b""
+    assert run(*options, "-o", output).out == b""
     assert output.read_bytes() == ended.out
     assert run(*options[:2], "-", *options[3:], stdin=file.read_bytes()).out == ended.out
     found = json.loads(run(*options, "--json", "-n", 2).out)

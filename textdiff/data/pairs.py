@@ -87,12 +87,12 @@ def _too_long(place: str, source: Sequence[int], target: Sequence[int], layout: 
     if len(target) > layout.target_length:
         return (
             f"{place}: the target has {len(target)} tokens, and there is room for {layout.target_length}; "
-            "make data.pairs.target_length larger, or leave such pairs out with data.skip_bad"
+            "leave such pairs out (data.skip_bad in a recipe), or train with a larger data.pairs.target_length"
         )
     if len(source) > layout.longest_source:
         return (
             f"{place}: the source has {len(source)} tokens, and there is room for {layout.longest_source}; "
-            "make context_length larger, or leave such pairs out with data.skip_bad"
+            "leave such pairs out (data.skip_bad in a recipe), or train with a larger context_length"
         )
     return ""
 
@@ -106,12 +106,15 @@ class PairLoader:
         layout: where they stand.
         seed: of the order.
         condition_dropout: how often a source is hidden from the network, for guidance later.
+        known_length: how often the fillers behind a target are given, as they are once its length has been chosen. From left to
+            right never: there the end of a target is always written.
     """
 
     corpus: PairCorpus
     layout: PairLayout
     seed: int = 0
     condition_dropout: float = 0.0
+    known_length: float = 0.0
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -122,10 +125,13 @@ class PairLoader:
         generators = [keyed_generator(self.seed, 2**63 + number) for number in range(first, first + rows)]
         seeds = [int(generator.integers(2**63)) for generator in generators]
         hide = [bool(generator.random() < self.condition_dropout) for generator in generators]
+        known = torch.tensor([generator.random() < self.known_length for generator in generators])
         canvas = pair_canvas(self.corpus, [self._place(first + row) for row in range(rows)], self.layout, seeds)
-        if not any(hide):
+        if any(hide):
+            canvas = replace(canvas, hidden=torch.tensor(hide)[:, None] & canvas.frozen & canvas.valid)
+        if self.layout.one_end or not bool(known.any()):
             return canvas
-        return replace(canvas, hidden=torch.tensor(hide)[:, None] & canvas.frozen & canvas.valid)
+        return replace(canvas, frozen=canvas.frozen | (known[:, None] & (canvas.ids == self.layout.filler)))
 
     def _place(self, number: int) -> int:
         epoch, index = divmod(number, len(self.corpus))

@@ -47,6 +47,7 @@ def evaluate_translation(
     options: SamplerOptions | None = None,
     n: int = 1,
     rerank: Literal["likelihood", "mbr"] = "likelihood",
+    lengths: Literal["first", "along"] = "first",
     seed: int = 0,
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> list[TranslationRow]:
@@ -62,7 +63,7 @@ def evaluate_translation(
         pairs: how the files are read.
         limit: take so many pairs, spread evenly; all by default.
         options: what is asked of the sampler; its `steps` are not looked at.
-        n, rerank: candidates for each source, and how one is chosen; see `Infiller.targets`.
+        n, rerank, lengths: see `Infiller.targets`. A length that is chosen first takes a network call, which is counted.
         seed: of the targets.
         on_progress: called with what is done, how many sources are, and how many there are.
 
@@ -83,11 +84,18 @@ def evaluate_translation(
             [pair.source for pair in chosen],
             n=n,
             rerank=rerank,
+            lengths=lengths,
             seed=seed,
             sampler=sampler,
             on_done=lambda done, what=what: on_progress(what, done, len(chosen)),  # type: ignore[misc]
         )
-        own = {"sampler": _name(sampler), "steps": sampler.steps, "n": n, **({"rerank": rerank} if n > 1 else {})}
+        own = {
+            "sampler": _name(sampler),
+            "steps": sampler.steps,
+            "lengths": lengths,
+            "n": n,
+            **({"rerank": rerank} if n > 1 else {}),
+        }
         sign = {**model_parts(infiller), "data": _digest(chosen), "pairs": len(chosen), **own, "seed": seed}
         rows.append(TranslationRow(count, translation_scores(targets, [pair.target for pair in chosen], sign)))
     return rows

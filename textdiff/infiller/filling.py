@@ -10,6 +10,7 @@ from textdiff.infiller.bias import LengthBias
 from textdiff.infiller.drafts import Odds, Plan, Sized
 from textdiff.infiller.lengths import size_by_model
 from textdiff.infiller.ranking import infilling_scores
+from textdiff.infiller.samplers import temperature_of
 from textdiff.infiller.search import size_by_search
 from textdiff.infiller.writing import Progress, Written, gap_constraint, write
 from textdiff.model import DiffusionModel
@@ -95,8 +96,7 @@ class Filler:
 
     @property
     def temperature(self) -> float:
-        found = [warp.temperature for warp in self.sampler.warps if isinstance(warp, TemperatureWarp)]
-        return found[0] if found else 1.0
+        return temperature_of(self.sampler)
 
     def _sized(self, plans: Sequence[Plan]) -> list[Sized]:
         if self.method == "model":

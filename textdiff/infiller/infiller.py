@@ -22,7 +22,7 @@ from textdiff.infiller.parts import Memory, fill_parts
 from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats, Target
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions, require_order
 from textdiff.infiller.shelf import Shelf
-from textdiff.infiller.targets import TargetWriter
+from textdiff.infiller.targets import Lengths, TargetWriter
 from textdiff.infiller.writing import Progress, text_constraint, write
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Sampler
@@ -191,6 +191,7 @@ class Infiller:
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        lengths: Lengths = "first",
         one_line: bool = False,
         on_done: Callable[[int], None] = lambda done: None,
     ) -> list[Target]:
@@ -201,7 +202,7 @@ class Infiller:
             n: how many candidates to write for each.
             rerank: which of several is taken: the likeliest, or the one of minimum Bayes risk, most like all the others.
             seed, steps, sampler, temperature, top_k, top_p: as for `infill`.
-            one_line: whether no line end is written.
+            lengths, one_line: see `TargetWriter`.
             on_done: called with the number of sources that have their targets.
 
         Raises:
@@ -213,7 +214,9 @@ class Infiller:
         check_rerank(rerank)
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.infill)
         require_order(self.model.process, chosen)
-        return TargetWriter(self.model, self.pair_layout(), chosen, n, rerank, seed, one_line).write(sources, on_done)
+        return TargetWriter(self.model, self.pair_layout(), chosen, n, rerank, seed, one_line, lengths).write(
+            sources, on_done
+        )
 
     def require_both_sides(self) -> None:
         """Raises UsageError where the model never looks at what stands behind a place."""

@@ -94,6 +94,11 @@ def sampler_of(name: str) -> Sampler:
         raise ConfigError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
 
 
+def temperature_of(sampler: Sampler) -> float:
+    """The temperature that a sampler draws at."""
+    return next((warp.temperature for warp in sampler.warps if isinstance(warp, TemperatureWarp)), 1.0)
+
+
 def require_order(process: ForwardProcess, sampler: Sampler) -> None:
     """Raises UsageError where a left-to-right model would have to write in another order."""
     own = preset(preset_for(process))

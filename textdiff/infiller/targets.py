@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,12 +15,16 @@ from textdiff.errors import DataError
 from textdiff.infiller.choosing import Rerank, expected_chrf
 from textdiff.infiller.ranking import REPEATS, written_nats
 from textdiff.infiller.results import Candidate, Target
+from textdiff.infiller.samplers import temperature_of
+from textdiff.infiller.target_lengths import length_laws, lengths_of
 from textdiff.infiller.writing import Written, write
 from textdiff.model import DiffusionModel
 from textdiff.objectives import estimator_for
-from textdiff.sampling import FillersLast, Sampler
+from textdiff.sampling import Constraint, FillersLast, Sampler, TokenClasses
 from textdiff.text.canvas import Canvas
 from textdiff.text.pairs import PairLayout
+
+Lengths = Literal["first", "along"]
 
 SOURCES = 256
 """Whose targets are written together. It changes the speed and the memory, never a result."""
@@ -37,6 +42,8 @@ class TargetWriter:
         rerank: how one of several is chosen.
         seed: of all of them. A target depends on its source, this seed and the number of the candidate alone.
         one_line: whether no line end is written.
+        lengths: whether the length of a target is chosen `first`, which takes a network call, or comes `along`, with the first
+            filler that settles.
     """
 
     model: DiffusionModel
@@ -46,6 +53,7 @@ class TargetWriter:
     rerank: Rerank = "likelihood"
     seed: int = 0
     one_line: bool = False
+    lengths: Lengths = "first"
 
     def write(self, sources: Sequence[str], on_done: Callable[[int], None] = lambda done: None) -> list[Target]:
         """A target for each source, in their order.
@@ -75,8 +83,11 @@ class TargetWriter:
         canvas = self._canvas(
             given, [[self.layout.filler] * self.layout.target_length] * len(given), self._seeds(sources)
         )
+        canvas = self._sized(canvas) if self._first else canvas
         written = write(self.model, self.sampler, canvas, self._constraint(canvas))
-        rooms = [self.layout.target(ids) for ids in written.ids[canvas.free].view(len(given), -1).tolist()]
+        rooms = [
+            self.layout.target(ids[len(before) :]) for before, ids in zip(given, written.ids.tolist(), strict=True)
+        ]
         texts = [self.layout.tokenizer.decode(ids) for ids in rooms]
         scores = self._scores(given, rooms, sources) if self.n > 1 else [None] * len(texts)
         rows = range(0, len(texts), self.n)
@@ -101,12 +112,28 @@ class TargetWriter:
         frozen = [[True] * len(before) + [False] * len(room) for before, room in zip(given, rooms, strict=True)]
         return Canvas.of_rows(rows, frozen, seeds, self.layout.tokenizer.vocabulary)
 
-    def _constraint(self, canvas: Canvas) -> FillersLast:
+    def _sized(self, canvas: Canvas) -> Canvas:
+        """The same with the length of each target chosen: the fillers behind it are given."""
+        sources = canvas.rows(torch.arange(0, len(canvas.ids), self.n))
+        laws = length_laws(self.model, sources, self.layout.filler)
+        lengths = lengths_of(laws, self.n, temperature_of(self.sampler), canvas.seeds.tolist())
+        return replace(canvas, frozen=canvas.frozen | (canvas.free.cumsum(-1) > lengths.unsqueeze(-1)))
+
+    @property
+    def _first(self) -> bool:
+        """From left to right nothing is known of what is to come."""
+        return self.lengths == "first" and not self.model.process.left_to_right
+
+    def _constraint(self, canvas: Canvas) -> Constraint:
         tokenizer = self.layout.tokenizer
         spelling = tokenizer.spelling
         text = [written is not None for written in spelling.texts(spelling.plain)]
         if self.one_line:
             text = [may and not {10, 13} & {*piece} for may, piece in zip(text, tokenizer.pieces, strict=True)]
+        if self._first:
+            return TokenClasses(
+                torch.stack([torch.ones(len(text), dtype=torch.bool), torch.tensor(text)]), canvas.free.long()
+            )
         return FillersLast(torch.tensor(text), self.layout.filler, canvas.free)
 
     def _scores(
@@ -119,9 +146,9 @@ class TargetWriter:
         return [-value for value in nats.tolist()]
 
     def _calls(self, written: Written, row: int) -> int:
-        """Network calls for a source: those of all its candidates, and what ranking them took."""
+        """Network calls for a source: those of all its candidates, and what their lengths and ranking them took."""
         ranking = (1 if estimator_for(self.model.process).exact else REPEATS) if self.n > 1 else 0
-        return int(written.nfe[row : row + self.n].sum()) + self.n * ranking
+        return int(written.nfe[row : row + self.n].sum()) + self.n * ranking + int(self._first)
 
 
 def _worth(candidate: Candidate) -> float:

@@ -63,7 +63,8 @@ class Pairs(Material):
         return self.split[1] is not None
 
     def loader(self) -> PairLoader:
-        return PairLoader(self.split[0], self.layout, self.recipe.seed, self.recipe.condition_dropout)
+        known = self.config.known_length
+        return PairLoader(self.split[0], self.layout, self.recipe.seed, self.recipe.condition_dropout, known)
 
     def validation(self, rows: int, windows: int | None) -> Iterator[Canvas]:
         return pair_batches(self._held_out, self.layout, rows, self.recipe.seed, windows)

@@ -25,16 +25,20 @@ class PairsConfig:
 
     Attributes:
         target_length: positions that a target has; how many of them it takes is learned. A source has the rest of the context.
+        known_length: how often a sample shows where its target ends, so that a length can be chosen before the text is written.
         source_column, target_column: the fields of a line of JSON.
     """
 
     target_length: int
+    known_length: float = 0.5
     source_column: str = "source"
     target_column: str = "target"
 
     def __post_init__(self) -> None:
         if self.target_length < 1:
             raise ConfigError(f"target_length must be at least 1, got {self.target_length}")
+        if not 0 <= self.known_length < 1:
+            raise ConfigError(f"known_length must be at least 0 and below 1, got {self.known_length}")
 
 
 @dataclass(frozen=True)

@@ -69,5 +69,5 @@ class PairLayout:
         return [*target, *[self.filler] * (min(left, 1) if self.one_end else left)]
 
     def target(self, room: Sequence[int]) -> list[int]:
-        """The ids of the text in a room that was written."""
-        return [token for token in room if token != self.filler]
+        """The ids of the text in a room that was written; what stands behind the room is left out."""
+        return [token for token in room[: self.target_length] if token != self.filler]
