@@ -10,6 +10,7 @@ import typer
 
 from textdiff import __version__
 from textdiff.cli import (
+    benchmark,
     components,
     curves,
     data_check,
@@ -57,6 +58,7 @@ def make_command() -> Any:
     _add(app, "finetune", finetune.finetune, finetune.EXAMPLES)
     _add(app, "curves", curves.curves, curves.EXAMPLES)
     _add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)
+    _add(app, "benchmark", benchmark.benchmark, benchmark.EXAMPLES)
     tokenizers = _group(_tokenizer, tokenizer.EXAMPLES)
     _add(tokenizers, "train", tokenizer.train, tokenizer.TRAIN_EXAMPLES)
     _add(tokenizers, "check", tokenizer.check, tokenizer.CHECK_EXAMPLES)

@@ -8,9 +8,6 @@ if TYPE_CHECKING:
     from textdiff.infiller import Infiller
 
 
-_MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".h5"}
-
-
 def hush() -> None:
     """Switches the notices of transformers off: what matters in them is said by our own errors."""
     from transformers.utils import logging
@@ -27,18 +24,7 @@ def load_infiller(model: str, device: str | None = None) -> Infiller:
 
 
 def fingerprint(model: str) -> str:
-    """Stands for the files that a model is loaded from: other weights have another one.
+    """`textdiff.infiller.fingerprint`, without torch before it is needed."""
+    from textdiff import infiller
 
-    Raises:
-        CheckpointError: there is no such model.
-    """
-    import hashlib
-
-    from textdiff.files import MANIFEST, sha256_of
-    from textdiff.infiller import find_model
-
-    folder = find_model(model)
-    if (folder / MANIFEST).is_file():  # has the sha256 of all others in it, and loading compares
-        return sha256_of(folder / MANIFEST)
-    files = sorted(path for path in folder.glob("*") if path.suffix in _MODEL_FILES and path.is_file())
-    return hashlib.sha256("".join(f"{path.name} {sha256_of(path)}\n" for path in files).encode()).hexdigest()
+    return infiller.fingerprint(model)

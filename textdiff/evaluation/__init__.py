@@ -1,5 +1,6 @@
 """Runs metrics and signs their results."""
 
+from textdiff.evaluation.benchmark import BenchmarkMetric
 from textdiff.evaluation.held_out import HeldOutReport, score_held_out
 from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infilling
 from textdiff.evaluation.likelihood import ScoredText, can_be_scored, entropy_scores, likelihood_scores, measure_nelbo
@@ -11,6 +12,7 @@ __all__ = [
     "INFILL",
     "METRICS",
     "TRANSLATION",
+    "BenchmarkMetric",
     "HeldOutReport",
     "InfillReport",
     "ScoredText",

@@ -14,7 +14,7 @@ from textdiff.evaluation.pairs import measure_pairs, pair_parts, pair_scores
 from textdiff.evaluation.signing import digest, model_parts, packing
 from textdiff.evaluation.translation import TRANSLATION
 from textdiff.infiller import Infiller
-from textdiff.metrics import Score, signature
+from textdiff.metrics import LevelProfile, Score, signature
 from textdiff.text.tokenizers import Tokenizer
 
 METRICS = ("nelbo", "entropy")
@@ -35,6 +35,7 @@ def evaluate(
     pairs: PairOptions | None = None,
     separate_documents: bool | None = None,
     on_windows: Callable[[int], None] = lambda done: None,
+    profile: LevelProfile | None = None,
 ) -> list[Score]:
     """Scores texts under a model.
 
@@ -51,6 +52,7 @@ def evaluate(
         separate_documents: whether each document is scored by itself, so that it does not see those before and after it. By
             default as the model was trained: only scores of one kind can be compared, and the signature says which it is.
         on_windows: called with the number of windows that are done.
+        profile: is given what windows cost by noise level; pairs give it nothing.
 
     Raises:
         DataError: a file cannot be used, or holds nothing that the tokenizer can express.
@@ -69,7 +71,7 @@ def evaluate(
     scores: list[Score] = []
     if "nelbo" in metrics:
         found = measure_nelbo(
-            infiller.model, infiller.tokenizer, text, repeats, max_windows, seed, on_windows, ends=ends
+            infiller.model, infiller.tokenizer, text, repeats, max_windows, seed, on_windows, profile, ends
         )
         scores += likelihood_scores(found, text, infiller.tokenizer, sign)
     if "entropy" in metrics:

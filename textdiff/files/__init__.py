@@ -3,6 +3,7 @@
 from textdiff.files.appending import append_line
 from textdiff.files.counting import CountedFile, counted_sha256
 from textdiff.files.documents import atomic_file, atomic_write, require_writable
+from textdiff.files.finding import find_file
 from textdiff.files.folders import atomic_folder, require_place, require_replaceable
 from textdiff.files.manifest import MANIFEST, require_intact, sha256_of, verify_folder
 from textdiff.files.naming import unusable
@@ -21,6 +22,7 @@ __all__ = [
     "clean_stale",
     "counted_sha256",
     "dump_yaml",
+    "find_file",
     "load_yaml",
     "parse_yaml",
     "read_bytes",

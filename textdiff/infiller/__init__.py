@@ -3,6 +3,7 @@
 from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.checkpoint import Checkpoint
 from textdiff.infiller.drafts import LengthOdds
+from textdiff.infiller.identity import fingerprint
 from textdiff.infiller.infiller import Infiller
 from textdiff.infiller.loading import find_model, load, open_checkpoint
 from textdiff.infiller.results import (
@@ -33,6 +34,7 @@ __all__ = [
     "Stats",
     "Target",
     "find_model",
+    "fingerprint",
     "load",
     "open_checkpoint",
 ]

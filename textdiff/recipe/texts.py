@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from pathlib import Path
 from textdiff.corpus import Pair, Piece, Problem, read_corpus, read_pairs, stream_chunks
 from textdiff.data import PreparedCorpus, encode_pieces, is_prepared
 from textdiff.data.packing import Ids
-from textdiff.errors import ConfigError, DataError
-from textdiff.files import unusable
+from textdiff.errors import ConfigError
+from textdiff.files import find_file
 from textdiff.recipe.recipe import DataConfig, TokenizerConfig
 from textdiff.registry import to_config
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
@@ -104,16 +103,8 @@ class Texts:
         return ids
 
     def find(self, name: str) -> Path:
-        """A path of the recipe: as it is, beside the recipe, or in the folder that TEXTDIFF_DATA names."""
-        if problem := unusable(name):
-            raise DataError(f"{name} cannot be read: {problem}")
-        places = [Path(), self.folder, *map(Path, filter(None, [os.environ.get("TEXTDIFF_DATA")]))]
-        found = [place / name for place in places if (place / name).exists()]
-        if not found:
-            looked = ", ".join(str(place / name) for place in places)
-            hint = "" if os.environ.get("TEXTDIFF_DATA") else "; TEXTDIFF_DATA is not set"
-            raise DataError(f"{name} was not found (looked for {looked}{hint})")
-        return found[0]
+        """A path of the recipe; see `find_file`."""
+        return find_file(name, self.folder)
 
 
 def say_skipped(skipped: Sequence[Problem]) -> None:

@@ -32,7 +32,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -46,13 +46,15 @@ from textdiff.evaluation.infilling.scoring import Costs, FilledGap, differences,
 from textdiff.evaluation.infilling.sets import CaseSet
 from textdiff.evaluation.infilling.ways import Way
 from textdiff.evaluation.signing import digest, model_parts
-from textdiff.infiller import Infiller
+from textdiff.infiller import Infiller, SamplerOptions
 from textdiff.metrics import Score, signature
 from textdiff.processes import AbsorbingProcess
 from textdiff.registry import to_config
+from textdiff.sampling import Sampler
 
 COMPARED = ("exact_match", "token_accuracy", "bleu", "chrf", "bits_per_byte", "fill_nelbo")
 Progress = Callable[[str, int, int], None]
+_SAMPLING = tuple(each.name for each in fields(SamplerOptions))
 
 
 @dataclass(frozen=True)
@@ -187,13 +189,19 @@ class _Bench:
 
     def _sign(self, way: Way) -> str:
         own: dict[str, object] = {"method": way.method, "length": way.length, "sampler": self._sampler}
-        own |= {"repeats": self.repeats, "seed": self.seed}
+        own |= {"steps": self._drawn.steps, "repeats": self.repeats, "seed": self.seed}
         return signature({**self.model, **self.cases.parts, "cases": self._digest, **own})
 
     @cached_property
+    def _drawn(self) -> Sampler:
+        """The sampler that is used."""
+        asked = {key: self.options[key] for key in _SAMPLING if key in self.options}
+        return SamplerOptions(**asked).apply(self.infiller.samplers.infill)
+
+    @cached_property
     def _sampler(self) -> str:
-        config = json.dumps(to_config(self.infiller.samplers.infill), sort_keys=True)
-        return digest([config, *map(str, sorted(self.options.items()))])
+        others = sorted((key, value) for key, value in self.options.items() if key not in _SAMPLING)
+        return digest([json.dumps(to_config(self._drawn), sort_keys=True), *map(str, others)])
 
     @cached_property
     def _digest(self) -> str:

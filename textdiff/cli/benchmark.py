@@ -1,0 +1,119 @@
+"""`textdiff benchmark`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from textdiff.cli.benchmark_files import write_report
+from textdiff.cli.benchmark_tables import value
+from textdiff.cli.loading import load_infiller
+from textdiff.cli.options import AsJson, Device
+from textdiff.cli.output import put, put_json, say
+from textdiff.cli.tables import aligned
+
+if TYPE_CHECKING:
+    from textdiff.evaluation.benchmark import Cell, CellResult, Figure, Suite
+
+EXAMPLES = r"""Examples:
+  textdiff benchmark recipes/benchmarks/small.yaml
+  textdiff benchmark suite.yaml --output runs/benchmarks/mine --device cuda
+  textdiff benchmark suite.yaml --dry-run
+  textdiff benchmark suite.yaml --cell packaged/shakespeare/nelbo
+
+A suite lists models, data, metrics and samplers; `textdiff list` shows the
+metrics. Each cell (a metric of a model on a text with a sampler) is kept when
+it is done: the same command goes on where it stopped. The folder then holds
+report.md, report.json and cells/.
+"""
+
+
+def benchmark(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A YAML file.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="By default runs/benchmarks/SUITE.")
+    ] = None,
+    cell: Annotated[
+        str | None, typer.Option("--cell", metavar="NAME", help="Measure one cell anew, print it, and keep nothing.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the names of all cells, and measure nothing.")
+    ] = False,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure models on texts by a suite, and write a report; prints its files.
+
+    Every figure comes with unit, interval, signature, and the command that
+    measures it again.
+    """
+    from textdiff.evaluation.benchmark import load_suite
+
+    asked = load_suite(suite)
+    if dry_run:
+        put("".join(f"{each.id}\n" for each in asked.cells()))
+    elif cell is not None:
+        _one(asked, cell, device, as_json)
+    else:
+        _all(asked, suite, output or Path("runs", "benchmarks", suite.stem), device, as_json)
+
+
+def _one(suite: Suite, name: str, device: str | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from textdiff.evaluation.benchmark import Models, find_cell, measure_cell
+
+    cell = find_cell(suite, name)
+    with Console(stderr=True).status(cell.id) as status:
+        models = Models(lambda model: load_infiller(model, device))
+        found = measure_cell(suite, cell, models, lambda doing: status.update(f"{cell.id}: {doing}"))
+    if as_json:
+        put_json({"schema": "textdiff.benchmark-cell/1", **found.plain()})
+        return
+    if found.skipped is not None:
+        say(f"{cell.id}: not measured: {found.skipped}")
+    header = ["of", "way", "at", "score", "value", "unit", "n"]
+    rows = [[row[0], *row[1:]] for row in map(_row, found.figures)]
+    put(aligned([header, *rows]))
+
+
+def _row(figure: Figure) -> list[str]:
+    at = "" if figure.at is None else f"{figure.axis} {figure.at:g}"
+    score = figure.score
+    return [figure.group, figure.way, at, score.name, value(score), score.unit, f"{score.n:,}"]
+
+
+def _all(suite: Suite, source: Path, folder: Path, device: str | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from textdiff.evaluation.benchmark import make_report, run_suite
+
+    count = sum(1 for _ in suite.cells())
+    with Console(stderr=True).status("measuring") as status:
+        tally = _Tally(count, status.update)
+        results = run_suite(suite, folder, lambda model: load_infiller(model, device), tally.on_cell)
+    report = make_report(suite, str(source), results)
+    written = write_report(report, folder)
+    if as_json:
+        put_json(report.plain())
+    else:
+        put("".join(f"{path}\n" for path in written))
+
+
+class _Tally:
+    """Says on stderr which cells are done."""
+
+    def __init__(self, count: int, update: Callable[[str], None]) -> None:
+        self._count, self._update, self._done, self._fresh = count, update, 0, ""
+
+    def on_cell(self, cell: Cell, result: CellResult | None, doing: str) -> None:
+        if result is None:
+            self._fresh = cell.id
+            self._update(f"{cell.id}{doing and ': '}{doing}")
+            return
+        self._done += 1
+        how = f"{result.seconds:.1f} s" if cell.id == self._fresh else "was there"
+        say(f"{self._done}/{self._count} {cell.id}: {how if result.skipped is None else result.skipped}")

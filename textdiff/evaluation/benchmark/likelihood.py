@@ -1,0 +1,76 @@
+"""The likelihood metrics of benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textdiff.errors import ConfigError
+from textdiff.evaluation.benchmark.metric import BenchmarkMetric, Figure, Subject
+from textdiff.evaluation.running import evaluate
+from textdiff.metrics import LevelProfile, Score
+from textdiff.objectives import estimator_for
+from textdiff.registry import register
+
+
+@register(BenchmarkMetric, "nelbo")
+@dataclass(frozen=True)
+class NelboMetric(BenchmarkMetric):
+    """How well the texts are predicted: nats a token, bits a byte, perplexities, and the bound by noise level.
+
+    Attributes:
+        repeats: noise draws for each window.
+        max_windows: score so many windows, spread evenly; all by default.
+    """
+
+    repeats: int = 1
+    max_windows: int | None = None
+    title: ClassVar[str] = "Likelihood"
+    curves: ClassVar[tuple[str, ...]] = ("cross_entropy", "nelbo_integrand")
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1 or (self.max_windows is not None and self.max_windows < 1):
+            raise ConfigError("repeats and max_windows must be at least 1")
+
+    def measure(self, subject: Subject) -> Iterator[Figure]:
+        profile = LevelProfile()
+        scores = evaluate(
+            subject.infiller,
+            subject.files,
+            ["nelbo"],
+            repeats=self.repeats,
+            max_windows=self.max_windows,
+            seed=subject.seed,
+            unit=subject.unit,
+            column=subject.column,
+            on_windows=lambda done: subject.on_progress(f"{done} windows"),
+            profile=profile,
+        )
+        yield from map(Figure, scores)
+        estimator = estimator_for(subject.infiller.model.process)
+        if estimator.exact:  # has no noise levels
+            return
+        for part in profile.bins():
+            sign = f"{scores[0].signature}|levels:{part.low:g}-{part.high:g}"
+            score = Score(estimator.integrand, part.nats, "nats/token", part.corruptions, part.standard_error, sign)
+            yield Figure(score, axis=estimator.axis, at=part.level)
+
+
+@register(BenchmarkMetric, "entropy")
+@dataclass(frozen=True)
+class EntropyMetric(BenchmarkMetric):
+    """What counting alone reaches on the same texts: entropies of their tokens, alone and given the one before."""
+
+    title: ClassVar[str] = "Entropy of the texts"
+
+    def measure(self, subject: Subject) -> Iterator[Figure]:
+        found = evaluate(
+            subject.infiller,
+            subject.files,
+            ["entropy"],
+            seed=subject.seed,
+            unit=subject.unit,
+            column=subject.column,
+        )
+        yield from map(Figure, found)
