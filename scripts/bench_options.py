@@ -21,7 +21,10 @@ def parser(text: str | None, shapes: str, memory: str) -> argparse.ArgumentParse
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--threads", type=int, default=torch.get_num_threads())
     made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    made.add_argument("--compile", action="store_true", help="compile our side's blocks; the peer's stay as they are")
+    made.add_argument("--compile", action="store_true", help="compile our side's blocks")
+    made.add_argument(
+        "--compile-peer", action="store_true", help="compile the peer's blocks, which it does not do itself"
+    )
     made.add_argument(
         "--memory", metavar="SHAPE", help=f"compare the memory of this shape ({memory}), and nothing else"
     )
@@ -49,11 +52,11 @@ def where(options: argparse.Namespace) -> list[str]:
 
 
 def machine(device: str, threads: int) -> str:
-    """One line that says what the figures were measured on."""
+    """One line that says what the figures were measured on, and one for what stands in them."""
     place = (
         torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{platform.machine()}, {threads} threads"
     )
-    return f"{place}, torch {torch.__version__}"
+    return f"{place}, torch {torch.__version__}\n*: compiled; rounds begin with the peer and with ours in turn"
 
 
 def show(row: Mapping[str, Any], line: str, as_json: bool) -> None:
@@ -62,11 +65,9 @@ def show(row: Mapping[str, Any], line: str, as_json: bool) -> None:
 
 
 def timing_line(row: Mapping[str, Any]) -> str:
-    """The ratio and its range, and the seconds."""
-    return (
-        f"{row['ratio']:6.2f}  ({row['lowest']:.2f} - {row['highest']:.2f})  "
-        f"{row['peer_seconds']:.4f}, {row['our_seconds']:.4f}"
-    )
+    """The ratio and its range, the seconds, and a star at those of a compiled side."""
+    seconds = ", ".join(f"{row[f'{side}_seconds']:.4f}{'*' * row[f'{side}_compiled']}" for side in ("peer", "our"))
+    return f"{row['ratio']:6.2f}  ({row['lowest']:.2f} - {row['highest']:.2f})  {seconds}"
 
 
 def memory_line(row: Mapping[str, Any]) -> str:

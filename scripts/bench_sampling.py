@@ -93,11 +93,18 @@ def laws(device: str) -> dict[str, float]:
 
 
 def compare(
-    name: str, shape: Shape, steps: int, bf16: bool, rounds: int, device: str, compiled: bool
+    name: str,
+    shape: Shape,
+    steps: int,
+    bf16: bool,
+    rounds: int,
+    device: str,
+    compiled: bool,
+    peer_compiled: bool,
 ) -> dict[str, Any]:
     worst, (peer_p, our_p) = require_equal(shape, device), laws(device).values()
     model = network(shape, bf16, device)
-    theirs, ours = PeerSampler(model), Ours(network(shape, bf16, device) if compiled else model)
+    theirs, ours = PeerSampler(model, peer_compiled), Ours(network(shape, bf16, device) if compiled else model)
     if compiled:
         compile_blocks(ours.model)
     warm_up = 1
@@ -116,7 +123,8 @@ def compare(
         "steps": steps,
         "precision": "bf16" if bf16 else "fp32",
         "peer": theirs.name,
-        "compiled": compiled,
+        "our_compiled": compiled,
+        "peer_compiled": peer_compiled,
         **pairs,
         "our_tokens_per_second": shape.tokens / pairs["our_seconds"],
         "peer_tokens_per_second": shape.tokens / pairs["peer_seconds"],
@@ -169,7 +177,8 @@ def main() -> None:
             made.error(f"{name}: sampling is compared on our own network only")
         for steps in map(int, options.steps.split(",")):
             for precision in options.precisions.split(","):
-                row = compare(name, shape, steps, precision == "bf16", options.rounds, device, options.compile)
+                compiled = options.compile, options.compile_peer
+                row = compare(name, shape, steps, precision == "bf16", options.rounds, device, *compiled)
                 line = (
                     f"{name:6} {shape.rows:3} x {shape.length:5}  {steps:7}  {precision:8} {timing_line(row)}  "
                     f"{row['peer_rows']}, {row['our_rows']}  {row['peer_calls']}, {row['our_calls']}"

@@ -36,11 +36,18 @@ class Pairs:
 
 
 def alternate(peer: Work, ours: Work, rounds: int, warm_up: int = 2, device: str = "cpu") -> Pairs:
-    """Runs both in turn, the pieces 0 … warm_up - 1 untimed, then `rounds` more."""
+    """Runs both in turn, the pieces 0 … warm_up - 1 untimed, then `rounds` more.
+
+    The peer is first in even rounds and second in odd ones: what one leaves behind, in caches or as heat, is for both.
+    """
     for number in range(warm_up):
         peer(number), ours(number)
-    pairs = [(seconds(peer, n, device), seconds(ours, n, device)) for n in range(warm_up, warm_up + rounds)]
-    return Pairs([a for a, _ in pairs], [b for _, b in pairs])
+    found: tuple[list[float], list[float]] = [], []
+    for number in range(warm_up, warm_up + rounds):
+        sides = list(zip(found, (peer, ours), strict=True))
+        for times, work in reversed(sides) if (number - warm_up) % 2 else sides:
+            times.append(seconds(work, number, device))
+    return Pairs(*found)
 
 
 def seconds(work: Work, number: int, device: str) -> float:

@@ -3,13 +3,14 @@
 
     python scripts/bench_training.py --shapes S,C,BERT --precisions fp32,bf16 --rounds 5
     python scripts/bench_training.py --memory S32
-    python scripts/bench_training.py --device cuda --shapes S,H100 --precisions bf16 --rounds 20 --compile
+    python scripts/bench_training.py --device cuda --shapes S,H100 --precisions bf16 --rounds 20 --compile --compile-peer
 
 The peers' methods are in scripts/peer_training.py, written from their papers. Before anything is timed, both ways must
 give the same loss and the same gradients for the same corruption (relative error below 1e-5 in single precision, 1e-4 on a
 GPU, where sums have no fixed order). Printed are the ratio of the median times, the range of the ratios of the single
 rounds, our tokens per second, and the figures that do not move with the machine's load: rows through the output layer,
-and the largest memory beyond what stood before (fresh processes).
+and the largest memory beyond what stood before (fresh processes). Rounds begin with the peer and with ours in turn.
+--compile compiles our blocks, --compile-peer the peer's; which of them were is told with the times.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class Ours:
 class Theirs:
     """A step by a peer's method, on a copy of the same weights."""
 
-    def __init__(self, shape: Shape, bf16: bool, device: str) -> None:
+    def __init__(self, shape: Shape, bf16: bool, device: str, compiled: bool = False) -> None:
         self.shape, self.bf16, self.device = shape, bf16, device
         self.model = make_model(shape, device)
-        self.peer: Any = (PeerBert if shape.bert else PeerDiT)(self.model)
+        self.peer: Any = PeerBert(self.model) if shape.bert else PeerDiT(self.model, compiled)
         self.optimizer = self.peer.optimizer()
 
     def loss(self, number: int) -> Tensor:
@@ -121,9 +122,13 @@ def require_equal(shape: Shape, device: str) -> float:
     return worst
 
 
-def compare(name: str, shape: Shape, bf16: bool, rounds: int, device: str, compiled: bool) -> dict[str, Any]:
+def compare(
+    name: str, shape: Shape, bf16: bool, rounds: int, device: str, compiled: bool, peer_compiled: bool
+) -> dict[str, Any]:
+    if peer_compiled and shape.bert:
+        raise SystemExit("--compile-peer is for our own network; leave the BERT shapes out")
     worst = require_equal(shape, device)
-    ours, theirs = Ours(shape, bf16, device, compiled), Theirs(shape, bf16, device)
+    ours, theirs = Ours(shape, bf16, device, compiled), Theirs(shape, bf16, device, peer_compiled)
     pairs = alternate(theirs, ours, rounds, warm_up=2, device=device).plain
     canvas = make_canvas(shape, 2, device)
     corruption = estimator_for(ours.model.process).corrupt(
@@ -134,7 +139,8 @@ def compare(name: str, shape: Shape, bf16: bool, rounds: int, device: str, compi
         "shape": name,
         "precision": "bf16" if bf16 else "fp32",
         "peer": theirs.peer.name,
-        "compiled": compiled,
+        "our_compiled": compiled,
+        "peer_compiled": peer_compiled,
         **pairs,
         "our_tokens_per_second": shape.tokens / pairs["our_seconds"],
         "peer_tokens_per_second": shape.tokens / pairs["peer_seconds"],
@@ -168,7 +174,8 @@ def main() -> None:
     for name in options.shapes.split(","):
         for precision in options.precisions.split(","):
             shape = shape_named(name, options.rows)
-            row = compare(name, shape, precision == "bf16", options.rounds, device, options.compile)
+            compiled = options.compile, options.compile_peer
+            row = compare(name, shape, precision == "bf16", options.rounds, device, *compiled)
             line = (
                 f"{name:6} {precision:10} {row['peer']:6} {timing_line(row)}  "
                 f"{row['peer_rows']}, {row['our_rows']}  {row['our_tokens_per_second']:,.0f}"

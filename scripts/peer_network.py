@@ -20,9 +20,14 @@ MINUS_INFINITY = -1_000_000.0
 class PeerNetwork:
     """The network of a `DiffusionModel` with a `DiT`, called as peers call theirs."""
 
-    def __init__(self, model: DiffusionModel) -> None:
+    def __init__(self, model: DiffusionModel, compiled: bool = False) -> None:
+        """Over the weights of a model; with compiled blocks or without."""
         assert isinstance(model.backbone, DiT)
         self.net, self.mask_id = model.backbone, int(model.vocabulary.mask_id or 0)
+        self.blocks = [PeerBlock(block) for block in self.net.blocks]
+        if compiled:
+            for block in self.blocks:
+                block.compile()
 
     def log_p(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Log-probabilities of x_0, float32 [B, L, V], by the SUBS parameterisation: a token that stands is carried over."""
@@ -40,24 +45,33 @@ class PeerNetwork:
         x = net.embed(x_t)
         time = None if net.time is None else net.time(t)
         cos, sin = self._angles(x)
-        for block in net.blocks:
-            x = x + block.attention.out(
-                self._mix(block.attention, self._modulated(block.attention_norm, x, time), cos, sin)
-            )
-            value, gate = block.mlp.up(self._modulated(block.mlp_norm, x, time)).chunk(2, dim=-1)
-            x = x + block.mlp.down(value * functional.silu(gate))
+        for block in self.blocks:
+            x = block(x, time, cos, sin)
         head = net.head
         assert head is not None
-        return functional.linear(self._modulated(net.norm, x, time), head.weight, net.head_bias)
+        return functional.linear(_modulated(net.norm, x, time), head.weight, net.head_bias)
 
-    def _modulated(self, layer: nn.Module, x: Tensor, time: Tensor | None) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            normal = functional.rms_norm(x.float(), (x.shape[-1],), layer.norm.weight.float(), 1e-6)  # type: ignore[union-attr, operator]
-        normal = normal.to(x.dtype)
-        if time is None:
-            return normal
-        scale, shift = layer.modulation(time)[:, None].chunk(2, dim=2)  # type: ignore[operator, index]
-        return normal * (1 + scale) + shift
+    def _angles(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        size = self.net.config.hidden_size // self.net.config.num_attention_heads
+        frequencies = 10_000.0 ** (-torch.arange(0, size, 2, device=x.device).float() / size)
+        angles = torch.outer(torch.arange(x.shape[1], device=x.device).float(), frequencies)
+        both = torch.cat((angles, angles), dim=-1)
+        return both.cos(), both.sin()
+
+
+class PeerBlock(nn.Module):
+    """Attention and MLP over the weights of one of our blocks."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor, time: Tensor | None, cos: Tensor, sin: Tensor) -> Tensor:
+        """[B, L, D] -> [B, L, D]."""
+        block = self.block
+        x = x + block.attention.out(self._mix(block.attention, _modulated(block.attention_norm, x, time), cos, sin))
+        value, gate = block.mlp.up(_modulated(block.mlp_norm, x, time)).chunk(2, dim=-1)
+        return x + block.mlp.down(value * functional.silu(gate))
 
     def _mix(self, attention: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         heads = attention.heads
@@ -71,12 +85,15 @@ class PeerNetwork:
         mixed = functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v)
         return mixed.transpose(1, 2).flatten(-2)
 
-    def _angles(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        size = self.net.config.hidden_size // self.net.config.num_attention_heads
-        frequencies = 10_000.0 ** (-torch.arange(0, size, 2, device=x.device).float() / size)
-        angles = torch.outer(torch.arange(x.shape[1], device=x.device).float(), frequencies)
-        both = torch.cat((angles, angles), dim=-1)
-        return both.cos(), both.sin()
+
+def _modulated(layer: nn.Module, x: Tensor, time: Tensor | None) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        normal = functional.rms_norm(x.float(), (x.shape[-1],), layer.norm.weight.float(), 1e-6)  # type: ignore[union-attr, operator]
+    normal = normal.to(x.dtype)
+    if time is None:
+        return normal
+    scale, shift = layer.modulation(time)[:, None].chunk(2, dim=2)  # type: ignore[operator, index]
+    return normal * (1 + scale) + shift
 
 
 def _half_turned(x: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ class PeerSampler:
 
     name = "mdlm"
 
-    def __init__(self, model: DiffusionModel) -> None:
-        self.network, self.device = PeerNetwork(model), model.device
+    def __init__(self, model: DiffusionModel, compiled: bool = False) -> None:
+        self.network, self.device = PeerNetwork(model, compiled), model.device
         self.calls = self.rows = 0
 
     @torch.no_grad()

@@ -20,8 +20,8 @@ class PeerDiT:
 
     name = "mdlm"
 
-    def __init__(self, model: DiffusionModel) -> None:
-        self.network = PeerNetwork(model)
+    def __init__(self, model: DiffusionModel, compiled: bool = False) -> None:
+        self.network = PeerNetwork(model, compiled)
         self.parameters = list(model.parameters())
         self.average = [parameter.detach().clone() for parameter in self.parameters]
 

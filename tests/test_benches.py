@@ -99,6 +99,34 @@ def test_such_a_process_does_the_work_of_its_side(
     assert {*sampled} == {(kind, (4, 16))} and json.loads(capsys.readouterr().out) >= 0
 
 
+def test_each_side_is_first_in_every_other_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import bench_timing
+
+    done: list[tuple[str, int]] = []
+    monkeypatch.setattr(bench_timing, "seconds", lambda work, number, device: work(number))
+
+    def side(name: str, seconds: float) -> Callable[[int], float]:
+        return lambda number: done.append((name, number)) or seconds * number
+
+    found = bench_timing.alternate(side("peer", 2.0), side("ours", 1.0), 4, warm_up=1)
+    assert done[2:] == [(name, n) for n in (1, 2, 3, 4) for name in (("peer", "ours") if n % 2 else ("ours", "peer"))]
+    assert (found.peer, found.ours) == ([2.0, 4.0, 6.0, 8.0], [1.0, 2.0, 3.0, 4.0])
+    assert found.plain["ratio"] == found.plain["lowest"] == found.plain["highest"] == 2
+
+
+def test_compiled_sides_are_told(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either side may be: all of the peer's blocks, and all of ours but the last."""
+    compiled: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    options = ("--shapes", "toy", "--precisions", "fp32", "--rounds", "1")
+    for words, told in (((), 0), (("--compile",), 1), (("--compile-peer",), 2), (("--compile", "--compile-peer"), 3)):
+        (row,) = rows("training", *options, *words)
+        assert (row["our_compiled"], row["peer_compiled"]) == (told in (1, 3), told in (2, 3))
+        assert {*compiled} == {kind for kind, of in (("Block", (1, 3)), ("PeerBlock", (2, 3))) if told in of}
+        compiled.clear()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -107,6 +135,7 @@ def test_such_a_process_does_the_work_of_its_side(
         (["--rounds", "0"], "must be at least 1"),
         (["--device", "cuda:99"], "torch sees no CUDA device"),
         (["--shapes", "toy-BERT", "--compile"], "leave the BERT shapes out"),
+        (["--shapes", "toy-BERT", "--compile-peer"], "leave the BERT shapes out"),
     ],
 )
 def test_what_is_wrong_is_said(
