@@ -11,7 +11,8 @@ all that is left between what is written and the source is the sampler's own doi
 - long texts: nats per token under the source, and the entropy of the written ids. The last line says what the source
   itself has. Fewer nats than that is no merit: a sampler that writes the likeliest text over and over has the fewest.
 
-Samplers draw from the laws as they are where a preset does not say otherwise. A preset stands once for each number of
+Samplers draw from the laws as they are where a preset does not say otherwise. A preset stands for several numbers of
+steps, or where it chooses by itself how many tokens settle, for several values of what it goes by; once for each number of
 network calls that it really needs. With --output FOLDER the table is also written as samplers.json and, where matplotlib
 is installed, drawn as samplers.png.
 """
@@ -33,11 +34,18 @@ from textdiff.errors import ConfigError, TextdiffError
 from textdiff.processes import ForwardProcess, InterpolatingProcess
 from textdiff.registry import build
 from textdiff.sampling import Sampler, preset, preset_names
+from textdiff.sampling.accept import Accept, EntropyBoundAccept, FactorAccept, ThresholdAccept
 from textdiff.text.canvas import Canvas
 
 SHORT, LONG = Source.random(3, 4, seed=2), Source.random(16, 8, seed=2)
 FLOOR = "the source itself"
 BATCH = 20_000
+ADAPTIVE: dict[str, list[Accept]] = {
+    "entropy_bound": [EntropyBoundAccept(gamma) for gamma in (0.01, 0.1, 0.3, 1.0, 3.0)],
+    "factor": [FactorAccept(factor) for factor in (0.3, 1.0, 2.0, 4.0)],
+    "threshold": [ThresholdAccept(share) for share in (0.99, 0.9, 0.7, 0.5, 0.3)],
+}
+"""Presets that choose how many tokens settle, by falling care."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +106,26 @@ def numbers_of_steps(length: int) -> list[int]:
     return sorted({length, *(1 << k for k in range(length.bit_length()) if 1 << k < length)})
 
 
+def versions(name: str, most: int) -> Iterator[tuple[Sampler, int]]:
+    """A preset from many network calls to few, and its steps for each `most` tokens of a text."""
+    sampler = preset(name)
+    for accept in ADAPTIVE.get(name, ()):
+        yield replace(sampler, accept=accept), most
+    for steps in () if name in ADAPTIVE else numbers_of_steps(most)[::-1]:
+        yield sampler, steps
+
+
 def measured(process: str, name: str, options: argparse.Namespace) -> Iterator[Row]:
-    """A preset by steps: as many as there are tokens, and that halved again and again; once for each number of calls."""
+    """The rows of a preset, one for each number of network calls."""
     sides = [(source, build(ForwardProcess, process, vocabulary=source.vocabulary)) for source in (SHORT, LONG)]
     seen = set()
-    for share in numbers_of_steps(options.short)[::-1]:
+    for sampler, share in versions(name, options.short):
         texts, calls = [], []
         for (source, noise), length, rows in zip(
             sides, (options.short, options.long), (options.rows, options.long_rows), strict=True
         ):
-            sampler = replace(preset(name), steps=max(1, share * length // options.short))
-            ids, count = written(sampler, source, noise, rows, length)
+            steps = max(1, share * length // options.short)
+            ids, count = written(replace(sampler, steps=steps), source, noise, rows, length)
             texts.append(ids)
             calls.append(count)
         if tuple(calls) not in seen:
