@@ -30,11 +30,21 @@ def independent(moves: Tensor, ids: Tensor) -> Tensor:
 
 
 def posterior(process: ForwardProcess, laws: Tensor, s: float, t: float) -> Tensor:
-    """Bayes: p(x_s = j | x_t = z) is in proportion to q(z | j) sum over x_0 of q(j | x_0) p(x_0)."""
+    return independent(moves(process, laws, s, t), states(process.vocabulary, laws.shape[1]))
+
+
+def moves(process: ForwardProcess, laws: Tensor, s: float, t: float) -> Tensor:
+    """Bayes: p(x_s = j | x_t = z) is in proportion to q(z | j) sum over x_0 of q(j | x_0) p(x_0). [S, L, V]."""
     ids = states(process.vocabulary, laws.shape[1])
     before = laws @ transitions(process, 0.0, s)
     joint = before * transitions(process, s, t).T[ids]
-    return independent(joint / joint.sum(-1, keepdim=True), ids)
+    return joint / joint.sum(-1, keepdim=True)
+
+
+def guided(strong: Tensor, weak: Tensor, weight: float) -> Tensor:
+    """Laws in proportion to strong^w weak^(1 - w)."""
+    mixed = torch.where(strong > 0, strong**weight * weak ** (1 - weight), 0.0)
+    return mixed / mixed.sum(-1, keepdim=True)
 
 
 def remdm(vocabulary: Vocabulary, laws: Tensor, alpha_s: float, alpha_t: float, sigma: float) -> Tensor:

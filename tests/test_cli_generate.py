@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import CONTEXT, run, save_tiny
+from tiny import CONTEXT, run, save_tiny, senseless_checkpoint, tiny_checkpoint
 
 import textdiff
 from textdiff.sampling import Sampler
@@ -96,3 +96,43 @@ def test_more_tokens_than_the_context_holds_are_refused(model: Path) -> None:
     assert ended.code == 2
     assert f"context of {CONTEXT} tokens" in ended.err
     assert ended.err.endswith("(help: textdiff generate --help)\n")
+
+
+def test_guidance_leads_away_from_what_is_said_without_the_prompt(tmp_path: Path) -> None:
+    """At weight 0 the prompt does not matter, at others it does; a guide is another model of the same tokens."""
+    senseless_checkpoint().save(folder := tmp_path / "one")
+    encode = textdiff.load(folder).tokenizer.encode
+    prompts = [
+        "The old",
+        next(p for p in ("house ", "by the", "river,", "all day") if len(encode(p)) == len(encode("The old"))),
+    ]
+
+    def written(prompt: str, *options: object) -> tuple[str, int]:
+        found = generated(folder, prompt, "--steps", 4, *options)
+        return found["samples"][0]["text"].removeprefix(prompt), found["stats"]["nfe"]
+
+    blind = [written(prompt, "--guidance", 0)[0] for prompt in prompts]
+    assert blind[0] == blind[1]
+    texts = {written(prompts[0], *options)[0] for options in [(), ("--guidance", 0), ("--guidance", 4)]}
+    assert len(texts) == 3
+    assert written(prompts[0], "--guidance", 4)[1] == 2 * written(prompts[0])[1]
+    assert written(prompts[0], "--guidance", 1) == written(prompts[0])
+    tiny_checkpoint().save(tmp_path / "two")
+    assert written(prompts[0], "--guidance", 0, "--guide", tmp_path / "two")[0] == (
+        generated(tmp_path / "two", prompts[0], "--steps", 4)["samples"][0]["text"].removeprefix(prompts[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--guidance", 2], "give a prompt, or a guide"),
+        (["The", "--guidance", -1], "is not a finite number of at least 0"),
+        (["The", "--guide", "default"], "--guide goes with --guidance W"),
+        (["The", "--guidance", 2, "--guide", "default"], "have different tokens: one cannot guide the other"),
+    ],
+)
+def test_guidance_that_cannot_be_is_refused(model: Path, options: list[object], message: str) -> None:
+    ended = run("generate", "-m", model, *options)
+    assert (ended.code, ended.out) == (2, b"")
+    assert message in " ".join(ended.err.split())

@@ -7,6 +7,7 @@ probability 1e-4 if the seed were drawn afresh. With 60,000 rows a total variati
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import chains
@@ -17,6 +18,7 @@ from fakes import from_table, state_number, states, tabulate
 from oracles import VOCABULARY, HiddenMarkov, ToyLanguage, canvas_of
 from torch import Tensor
 
+from textdiff.denoiser import Denoiser
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build
 from textdiff.sampling import Sampler
@@ -33,6 +35,7 @@ from textdiff.sampling.accept import (
     TopProbabilityAccept,
 )
 from textdiff.sampling.grids import EqualAlphaGrid, FirstHittingGrid
+from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.renoise import RemdmCapRenoise, RemdmRescaleRenoise
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.text.canvas import Canvas
@@ -80,11 +83,15 @@ def uniform_times(steps: int) -> list[tuple[float, float]]:
 
 
 def p_value(
-    sampler: Sampler, process: ForwardProcess, laws: Tensor | Callable[[float], Tensor], expected: Tensor
+    sampler: Sampler,
+    process: ForwardProcess,
+    laws: Tensor | Callable[[float], Tensor],
+    expected: Tensor,
+    weak: Denoiser | None = None,
 ) -> float:
     """Of Pearson's chi-square test that the sampler's rows, for a denoiser of these laws, come from `expected` [16]."""
     canvas = canvas_of(torch.zeros(ROWS, 2, dtype=torch.long))
-    index = LANGUAGE.index(sampler.sample(from_table(laws, VOCABULARY), process, canvas).ids)
+    index = LANGUAGE.index(sampler.sample(from_table(laws, VOCABULARY), process, canvas, weak=weak).ids)
     assert (index >= 0).all()
     counts = torch.bincount(index, minlength=len(expected)).to(torch.float64)
     assert expected.min() * ROWS > 5, "a cell is too small for the test"
@@ -320,3 +327,73 @@ def test_orders_that_do_not_look_at_the_draw_are_exact_one_at_a_time(accept: Acc
     """Ranking what was drawn prefers probable texts; other orders do not."""
     sampler, laws = Sampler(steps=2, accept=accept), timeless(ABSORBING)
     assert (p_value(sampler, ABSORBING, laws, LANGUAGE.probabilities) > ERROR_RATE) is exact
+
+
+def other(t: float) -> Tensor:
+    """The laws of another network."""
+    return wild(t + 2)
+
+
+def weight_at(guidance: Guidance, t: float) -> float:
+    return guidance.weight if guidance.schedule == "constant" else 1 + (guidance.weight - 1) * (1 - t)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("guidance", [Guidance(0.0), Guidance(0.4), Guidance(2.5), Guidance(3.0, "rising")])
+def test_guidance_with_absorbing_noise_combines_the_laws_of_x_0(guidance: Guidance) -> None:
+    def kernel(s: float, t: float) -> Tensor:
+        return chains.posterior(ABSORBING, chains.guided(wild(t), other(t), weight_at(guidance, t)), s, t)
+
+    for sampler in (Sampler(steps=3), Sampler(steps=3, transition=PosteriorTransition())):
+        found = p_value(
+            replace(sampler, guidance=guidance),
+            ABSORBING,
+            wild,
+            chain(ABSORBING, 3, kernel),
+            from_table(other, VOCABULARY),
+        )
+        assert found > ERROR_RATE
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", ["uniform", "hybrid"])
+@pytest.mark.parametrize("guidance", [Guidance(0.0), Guidance(2.5), Guidance(3.0, "rising")])
+def test_guidance_with_other_noise_combines_the_laws_of_x_s(name: str, guidance: Guidance) -> None:
+    process = process_of(name)
+
+    def kernel(s: float, t: float) -> Tensor:
+        sides = [chains.moves(process, laws, s, t) for laws in (wild(t), other(t))]
+        return chains.independent(chains.guided(*sides, weight_at(guidance, t)), states(VOCABULARY, 2))
+
+    sampler = Sampler(steps=3, transition=PosteriorTransition(), guidance=guidance)
+    assert p_value(sampler, process, wild, chain(process, 3, kernel), from_table(other, VOCABULARY)) > ERROR_RATE
+
+
+def test_without_guidance_nobody_asks_the_weak_side() -> None:
+    """Weight 1 is the strong side's law at its own price; 0 is the weak side's, draw for draw, and both are counted."""
+
+    def never(*_: object) -> Tensor:
+        raise AssertionError("the weak side was asked")
+
+    canvas = canvas_of(torch.zeros(50, 2, dtype=torch.long))
+    strong, weak = from_table(wild, VOCABULARY), from_table(other, VOCABULARY)
+    plain = Sampler(steps=3)
+    for name in ("absorbing", "uniform"):
+        process = process_of(name)
+        own = replace(plain, guidance=Guidance(1.0)).sample(strong, process, canvas, weak=never)
+        assert torch.equal(own.ids, plain.sample(strong, process, canvas).ids)
+        found = replace(plain, guidance=Guidance(0.0)).sample(strong, process, canvas, weak=weak)
+        expected = plain.sample(weak, process, canvas)
+        assert torch.equal(found.ids, expected.ids)
+        assert torch.equal(found.nfe, 2 * expected.nfe)
+
+
+def test_guidance_of_what_one_side_holds_impossible() -> None:
+    never = -torch.inf
+    strong = torch.tensor([[never, 0.5, 0.5, 0.0, never]]).log_softmax(-1)
+    weak = torch.tensor([[never, 0.5, 0.0, never, 0.5]]).log_softmax(-1)
+    t = torch.zeros(1, dtype=torch.float64)
+    more, less = (Guidance(w).combined(strong, weak, t).exp()[0] for w in (2.0, 0.5))
+    assert more.tolist() == [0, 0, 0, 1, 0]
+    assert less.gt(0).tolist() == [False, True, True, False, False]
+    torch.testing.assert_close(Guidance(0.0).combined(strong, weak, t).exp(), weak.exp())

@@ -92,7 +92,7 @@ def step_of(
     times = torch.full((rows,), t, dtype=torch.float64)
     draws, index = Draws.seeded(range(rows)), torch.zeros(rows, dtype=torch.long)
     step = replace(begin_step(process, draws, index, 1, x_t, noisy, free, times), s=torch.zeros_like(times))
-    return with_logits(step.planned(noisy, noisy), logits, constraint)
+    return with_logits(step.planned(noisy, noisy), [logits], constraint)
 
 
 def noise_of(process: ForwardProcess, x_t: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import (
     AsJson,
     Device,
+    Guidance,
+    Guide,
     Model,
     SamplerName,
     Seed,
@@ -65,6 +67,8 @@ def generate(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
+    guidance: Guidance = None,
+    guide: Guide = None,
     seed: Seed = 0,
     condition: Annotated[
         str | None, typer.Option("--condition", metavar="FILE|-", help="Sources: one a line, or a .jsonl.")
@@ -87,7 +91,11 @@ def generate(
 
     Each sample is printed with its prompt and a line end; several are parted by a line that says ---.
     """
-    options = sampling(steps, sampler, temperature, top_k, top_p)
+    options = {**sampling(steps, sampler, temperature, top_k, top_p), "guidance": guidance}
+    if guide is not None:
+        if guidance is None:
+            raise UsageError("--guide goes with --guidance W, how much to lead away from that model")
+        options["guide"] = load_infiller(guide, device)
     if condition is not None:
         if prompt is not None or max_new_tokens is not None or watch:
             raise UsageError("--condition takes no prompt, no --max-new-tokens and no --watch")

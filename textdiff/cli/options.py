@@ -11,7 +11,7 @@ import typer
 from textdiff.errors import ConfigError, UsageError
 
 
-def _temperature(value: float | None) -> float | None:
+def _at_least_0(value: float | None) -> float | None:
     if value is not None and not (value >= 0 and math.isfinite(value)):
         raise typer.BadParameter(f"{value} is not a finite number of at least 0.")
     return value
@@ -55,13 +55,26 @@ SamplerName = Annotated[
 Temperature = Annotated[
     float | None,
     typer.Option(
-        "--temperature", metavar="X", callback=_temperature, help="Below 1 plainer, above 1 wilder; 0 is greedy."
+        "--temperature", metavar="X", callback=_at_least_0, help="Below 1 plainer, above 1 wilder; 0 is greedy."
     ),
 ]
 TopK = Annotated[int | None, typer.Option("--top-k", min=1, metavar="K", help="Only the K most probable tokens.")]
 TopP = Annotated[
     float | None,
     typer.Option("--top-p", metavar="P", callback=_top_p, help="Only the most probable tokens that together reach P."),
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        "--guidance",
+        metavar="W",
+        callback=_at_least_0,
+        help="How much more of the prompt or source: 1 is none, 2 a good deal; twice the network calls.",
+    ),
+]
+Guide = Annotated[
+    str | None,
+    typer.Option("--guide", metavar="MODEL", help="Guide away from this worse model, not from the missing prompt."),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Show the denoising live on a terminal.")]
 WatchDelay = Annotated[

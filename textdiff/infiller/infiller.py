@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 
 import torch
 
+from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import UsageError
 from textdiff.infiller.assembly import Assembly
@@ -144,6 +145,8 @@ class Infiller:
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        guidance: float | None = None,
+        guide: Infiller | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> GenerateResult:
         """Writes text from nothing, or goes on from a prompt.
@@ -153,7 +156,8 @@ class Infiller:
             n: how many samples; sample i depends on (seed, i) only.
             max_new_tokens: how many tokens to write; by default as many as the context holds, at most 128.
             seed: any integer.
-            steps, sampler, temperature, top_k, top_p: see `SamplerOptions`.
+            steps, sampler, temperature, top_k, top_p, guidance: see `SamplerOptions`.
+            guide: a worse model of the same tokens, which guidance leads away from; by default this one without the prompt.
             on_progress: called while rows are written.
 
         Raises:
@@ -165,15 +169,21 @@ class Infiller:
         healed = self.tokenizer.carries_spaces and text.endswith(" ")
         given = [*self.tokenizer.prefix_ids, *self.tokenizer.encode(text[:-1] if healed else text)]
         count = self._new_tokens(len(given), max_new_tokens)
-        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.generate)
+        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance).apply(self.samplers.generate)
         require_order(self.model.process, chosen)
+        if chosen.guidance.asks_twice and not text and guide is None:
+            raise UsageError(
+                "guidance compares what the model says with a prompt and without: give a prompt, or a guide, a worse model"
+            )
         began = time.perf_counter()
         seeds = Draws.seeded([seed] * n).fold(torch.arange(n)).keys.tolist()
         # what stands at free positions is of no matter: the sampler begins with noise
         row = given + [self.tokenizer.vocabulary.pad_id] * count
         frozen = [True] * len(given) + [False] * count
         canvas = Canvas.of_rows([row] * n, [frozen] * n, seeds, self.tokenizer.vocabulary)
-        written = write(self.model, chosen, canvas, text_constraint(canvas, self.tokenizer), on_progress)
+        written = write(
+            self.model, chosen, canvas, text_constraint(canvas, self.tokenizer), on_progress, self._weak(guide)
+        )
         texts = [self.tokenizer.decode(ids[len(given) :]) for ids in written.ids.tolist()]
         stats = Stats(written.steps, int(written.nfe.max()), n * count, time.perf_counter() - began)
         samples = tuple(Sample(text + (t.removeprefix(" ") if healed else t), count) for t in texts)
@@ -192,6 +202,8 @@ class Infiller:
         top_k: int | None = None,
         top_p: float | None = None,
         lengths: Lengths = "first",
+        guidance: float | None = None,
+        guide: Infiller | None = None,
         one_line: bool = False,
         on_done: Callable[[int], None] = lambda done: None,
     ) -> list[Target]:
@@ -201,7 +213,7 @@ class Infiller:
             sources: texts of the kind that the model was trained on.
             n: how many candidates to write for each.
             rerank: which of several is taken: the likeliest, or the one of minimum Bayes risk, most like all the others.
-            seed, steps, sampler, temperature, top_k, top_p: as for `infill`.
+            seed, steps, sampler, temperature, top_k, top_p, guidance, guide: as for `generate`; without its source, by default.
             lengths, one_line: see `TargetWriter`.
             on_done: called with the number of sources that have their targets.
 
@@ -212,11 +224,11 @@ class Infiller:
         if not 1 <= n <= MAX_ALTERNATIVES:
             raise UsageError(f"n must be between 1 and {MAX_ALTERNATIVES}, got {n}")
         check_rerank(rerank)
-        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.infill)
+        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance).apply(self.samplers.infill)
         require_order(self.model.process, chosen)
-        return TargetWriter(self.model, self.pair_layout(), chosen, n, rerank, seed, one_line, lengths).write(
-            sources, on_done
-        )
+        weak = self._weak(guide)
+        writer = TargetWriter(self.model, self.pair_layout(), chosen, n, rerank, seed, one_line, lengths, weak)
+        return writer.write(sources, on_done)
 
     def require_both_sides(self) -> None:
         """Raises UsageError where the model never looks at what stands behind a place."""
@@ -241,6 +253,24 @@ class Infiller:
     @cached_property
     def _bias(self) -> LengthBias:
         return LengthBias(self.model, self.tokenizer, self.shelf)
+
+    def _weak(self, guide: Infiller | None) -> Denoiser | None:
+        """The network of another model that knows the same tokens, noise and lengths.
+
+        Raises:
+            UsageError: it does not.
+        """
+        if guide is None:
+            return None
+        if guide.tokenizer.pieces != self.tokenizer.pieces or guide.tokenizer.vocabulary != self.tokenizer.vocabulary:
+            raise UsageError(
+                f"the models {guide.name} and {self.name} have different tokens: one cannot guide the other"
+            )
+        if guide.model.process != self.model.process or guide.context_length < self.context_length:
+            raise UsageError(
+                f"the models {guide.name} and {self.name} know different noise or lengths: one cannot guide the other"
+            )
+        return guide.model.denoise
 
     @property
     def context_length(self) -> int:

@@ -44,6 +44,7 @@ class SamplerOptions:
         temperature: at least 0; 0 takes the most probable token.
         top_k: at least 1.
         top_p: above 0, at most 1.
+        guidance: at least 0; 1 is none. See `Guidance`.
     """
 
     sampler: Sampler | str | None = None
@@ -51,6 +52,7 @@ class SamplerOptions:
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    guidance: float | None = None
 
     def apply(self, default: Sampler) -> Sampler:
         """The sampler to use.
@@ -63,6 +65,8 @@ class SamplerOptions:
         try:
             if self.steps is not None:
                 sampler = replace(sampler, steps=self.steps)
+            if self.guidance is not None:
+                sampler = replace(sampler, guidance=replace(sampler.guidance, weight=self.guidance))
             asked: list[Warp] = []
             if self.temperature is not None:
                 asked.append(TemperatureWarp(self.temperature))
@@ -102,5 +106,5 @@ def temperature_of(sampler: Sampler) -> float:
 def require_order(process: ForwardProcess, sampler: Sampler) -> None:
     """Raises UsageError where a left-to-right model would have to write in another order."""
     own = preset(preset_for(process))
-    if process.left_to_right and replace(sampler, warps=own.warps, steps=own.steps) != own:
+    if process.left_to_right and replace(sampler, warps=own.warps, steps=own.steps, guidance=own.guidance) != own:
         raise UsageError("a left-to-right model writes one token after the other, from the left: leave the sampler out")

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import DataError
 from textdiff.infiller.choosing import Rerank, expected_chrf
@@ -44,6 +45,7 @@ class TargetWriter:
         one_line: whether no line end is written.
         lengths: whether the length of a target is chosen `first`, which takes a network call, or comes `along`, with the first
             filler that settles.
+        weak: what the sampler's guidance leads away from; see `Sampler.sample`.
     """
 
     model: DiffusionModel
@@ -54,6 +56,7 @@ class TargetWriter:
     seed: int = 0
     one_line: bool = False
     lengths: Lengths = "first"
+    weak: Denoiser | None = None
 
     def write(self, sources: Sequence[str], on_done: Callable[[int], None] = lambda done: None) -> list[Target]:
         """A target for each source, in their order.
@@ -84,7 +87,7 @@ class TargetWriter:
             given, [[self.layout.filler] * self.layout.target_length] * len(given), self._seeds(sources)
         )
         canvas = self._sized(canvas) if self._first else canvas
-        written = write(self.model, self.sampler, canvas, self._constraint(canvas))
+        written = write(self.model, self.sampler, canvas, self._constraint(canvas), weak=self.weak)
         rooms = [
             self.layout.target(ids[len(before) :]) for before, ids in zip(given, written.ids.tolist(), strict=True)
         ]

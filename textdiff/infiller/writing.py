@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from textdiff.denoiser import Denoiser
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Automata, Constraint, Event, Sampler, TokenClasses
 from textdiff.text.automaton import TokenAutomaton
@@ -55,8 +56,12 @@ def write(
     canvas: Canvas,
     constraint: Constraint,
     on_progress: Callable[[Progress], None] | None = None,
+    weak: Denoiser | None = None,
 ) -> Written:
-    """Writes the free positions of a canvas under a constraint, on the model's device."""
+    """Writes the free positions of a canvas under a constraint, on the model's device.
+
+    weak: what the sampler's guidance leads away from; see `Sampler.sample`.
+    """
     ids, log_p = canvas.ids.clone(), torch.zeros(canvas.shape, dtype=torch.float64)
     nfe = torch.zeros(len(ids), dtype=torch.long)
     steps = 0
@@ -65,7 +70,7 @@ def write(
         length = int(lengths[rows].max()) if len(rows) else 0
         part, view = canvas.rows(rows).cut(length).to(model.device), constraint.rows(rows).cut(length).to(model.device)
         watch = None if on_progress is None else _watcher(on_progress, rows)
-        samples = sampler.sample(model.denoise, model.process, part, view, watch)
+        samples = sampler.sample(model.denoise, model.process, part, view, watch, weak)
         ids[rows, :length], log_p[rows, :length] = samples.ids.cpu(), samples.log_p.cpu()
         nfe[rows] = samples.nfe.cpu()
         steps = max(steps, samples.steps)

@@ -3,6 +3,7 @@
 from textdiff.sampling.accept import Accept
 from textdiff.sampling.constraints import Automata, Constraint, FillersLast, TokenClasses
 from textdiff.sampling.grids import TimeGrid
+from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.presets import preset, preset_for, preset_names
 from textdiff.sampling.renoise import Renoise
 from textdiff.sampling.sampler import Sampler
@@ -17,6 +18,7 @@ __all__ = [
     "Constraint",
     "Event",
     "FillersLast",
+    "Guidance",
     "Renoise",
     "Sampler",
     "Samples",

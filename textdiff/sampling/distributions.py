@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from textdiff.errors import CheckpointError, DataError
+from textdiff.processes import AbsorbingProcess
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.step import Step
 from textdiff.sampling.transitions import data_posterior
 
 
-def with_logits(step: Step, logits: Tensor, constraint: Constraint | None) -> Step:
-    """The step with `log_alone`, `log_p_x0`, `log_p` and `joint` filled in.
+def with_logits(step: Step, logits: Sequence[Tensor], constraint: Constraint | None) -> Step:
+    """The step with `log_alone`, `log_p_x0`, `log_p`, `joint` and `sides` filled in.
 
     Args:
         step: planned.
-        logits: [N, V], of the leave-one-out denoiser; half precision is widened, since it would bend the law.
+        logits: [N, V] of the leave-one-out denoiser, or those of the strong and the weak side; half precision is widened,
+            since it would bend the law.
         constraint: for the rows of this step.
 
     Raises:
         DataError: a position has no token that is allowed and possible.
         CheckpointError: the logits have NaN or +inf.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     allowed = None if constraint is None else constraint.allowed(step)
-    permitted = logits if allowed is None else logits.masked_fill(~allowed, -torch.inf)
-    possible = torch.isfinite(permitted.amax(-1))
-    if not possible.all():
-        if logits.isnan().any() or logits.isposinf().any():
-            raise CheckpointError("the network's logits are not finite: the model is damaged or its precision too low")
-        raise _nothing_at(step, (~possible).nonzero()[0])
-    log_alone = permitted.log_softmax(-1)
+    log_alone, *weak = [_normalised(step, side, allowed) for side in logits]
+    if weak:
+        sides = None if isinstance(step.process, AbsorbingProcess) else (log_alone, weak[0])
+        log_alone = step.guidance.combined(log_alone, weak[0], step.t[step.row])
+        step = replace(step, sides=sides)
     log_p = data_posterior(step, log_alone)
     step = replace(step, log_alone=log_alone, log_p_x0=log_alone, log_p=log_p)
     joint = None if constraint is None else constraint.joint(step, log_p)
@@ -43,6 +43,18 @@ def with_logits(step: Step, logits: Tensor, constraint: Constraint | None) -> St
         raise _nothing_at(step, joint.stuck())
     log_p_x0 = joint.messages().add_(log_alone).log_softmax(-1)
     return replace(step, log_p_x0=log_p_x0, log_p=data_posterior(step, log_p_x0), joint=joint)
+
+
+def _normalised(step: Step, logits: Tensor, allowed: Tensor | None) -> Tensor:
+    """Log-probabilities [N, V] among the tokens that may stand there."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    permitted = logits if allowed is None else logits.masked_fill(~allowed, -torch.inf)
+    possible = torch.isfinite(permitted.amax(-1))
+    if not possible.all():
+        if logits.isnan().any() or logits.isposinf().any():
+            raise CheckpointError("the network's logits are not finite: the model is damaged or its precision too low")
+        raise _nothing_at(step, (~possible).nonzero()[0])
+    return permitted.log_softmax(-1)
 
 
 def _nothing_at(step: Step, position: Tensor) -> DataError:

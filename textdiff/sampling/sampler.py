@@ -16,6 +16,7 @@ from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAcce
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
 from textdiff.sampling.grids import FirstHittingGrid, TimeGrid, UniformGrid
+from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
 from textdiff.sampling.state import State
@@ -36,6 +37,7 @@ class Sampler:
         accept: which proposals settle (for the accept transition).
         renoise: which settled tokens go back to noise (for the accept transition).
         warps: how distributions are reshaped before drawing, in this order.
+        guidance: how much more of what is given, or of the better network; none by default.
 
     Raises:
         ConfigError: steps below 1, or policies that do not fit together.
@@ -47,6 +49,7 @@ class Sampler:
     accept: Accept = field(default_factory=RandomAccept)
     renoise: Renoise = field(default_factory=NeverRenoise)
     warps: tuple[Warp, ...] = ()
+    guidance: Guidance = field(default_factory=Guidance)
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -72,6 +75,7 @@ class Sampler:
         canvas: Canvas,
         constraint: Constraint | None = None,
         on_step: Callable[[Event], None] | None = None,
+        weak: Denoiser | None = None,
     ) -> Samples:
         """Writes the free positions of a canvas. A row's result depends on its own row, seed and constraint only.
 
@@ -81,6 +85,7 @@ class Sampler:
             canvas: what is given and what is to be written.
             constraint: what must hold of the result.
             on_step: called after every round of the loop.
+            weak: what guidance leads away from; by default the same network that does not see what is given.
 
         Raises:
             DataError: the constraint cannot be satisfied.
@@ -88,6 +93,7 @@ class Sampler:
         """
         if constraint is not None:
             constraint.check(canvas)
+        sides = (denoiser, weak or blindfolded(denoiser)) if self.guidance.asks_twice else (denoiser,)
         state = State.begin(process, canvas)
         while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
             view = None if constraint is None else constraint.rows(rows)
@@ -98,13 +104,15 @@ class Sampler:
                 step = step.rows(idle)
                 move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
             else:
-                step, move = self._move(denoiser, canvas.rows(rows), step, view)
+                step, move = self._move(sides, canvas.rows(rows), step, view)
             state = state.with_rows(rows, state.rows(rows).after(step, move))
             certain = None if constraint is None else constraint.certain(state.x_t, state.noisy)
             state = state if certain is None else state.settled(certain)
             if on_step is not None:
                 on_step(self._event(state, canvas, int(state.index[rows].min())))
-        return Samples(state.x_t, state.log_p, state.nfe, int(state.index.max()) if len(state.index) else 0)
+        return Samples(
+            state.x_t, state.log_p, state.nfe * len(sides), int(state.index.max()) if len(state.index) else 0
+        )
 
     def _active(self, state: State, canvas: Canvas) -> Tensor:
         """Bool [B]: the rows that may still change."""
@@ -125,12 +133,15 @@ class Sampler:
         wanted = step.noisy & self.transition.plan(step, self.accept)
         return step.planned(wanted, wanted if constraint is None else constraint.plan(step, wanted))
 
-    def _move(self, denoiser: Denoiser, canvas: Canvas, step: Step, constraint: Constraint | None) -> tuple[Step, Move]:
+    def _move(
+        self, sides: tuple[Denoiser, ...], canvas: Canvas, step: Step, constraint: Constraint | None
+    ) -> tuple[Step, Move]:
         where = torch.zeros_like(step.noisy).index_put(
             (step.row, step.column), torch.ones_like(step.row, dtype=torch.bool)
         )
-        logits = denoiser(step.x_t, self.grid.observed(step), canvas, where)
-        step = with_logits(step, logits, constraint)
+        times = self.grid.observed(step)
+        logits = [side(step.x_t, times, canvas, where) for side in sides]
+        step = with_logits(replace(step, guidance=self.guidance), logits, constraint)
         return step, self.transition.move(step, self.accept, self.warps)
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from textdiff.draws import Draws
 from textdiff.processes import ForwardProcess
+from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.joint import Joint
 
 
@@ -58,6 +59,8 @@ class Step:
         log_p: float [N, V], log p(x_0 | x_t) that follows; the same tensor for absorbing noise.
         joint: the law of all packed tokens together, before any warp; None where they are independent.
         proposal: Long [N], the tokens that would be written.
+        guidance: how the two sides are combined, where there are two.
+        sides: `log_alone` of the strong and of the weak side; None where there is one, or where nobody needs them apart.
     """
 
     process: ForwardProcess
@@ -80,6 +83,8 @@ class Step:
     log_p: Tensor
     joint: Joint | None
     proposal: Tensor
+    guidance: Guidance = field(default_factory=Guidance)
+    sides: tuple[Tensor, Tensor] | None = None
 
     @property
     def alpha_t(self) -> Tensor:
@@ -124,13 +129,13 @@ class Step:
         if bool(self.wanted.all()):
             return self
         packed = {name: getattr(self, name)[self.wanted] for name in _PER_POSITION}
-        return replace(self, joint=None, **packed)
+        return replace(self, joint=None, sides=None, **packed)
 
     def rows(self, index: Tensor) -> Step:
         """Some of the rows (Bool index [B]), with nothing packed."""
         chosen = {name: getattr(self, name)[index] for name in _PER_ROW}
         packed = {name: getattr(self, name)[:0] for name in _PER_POSITION}
-        return replace(self, draws=self.draws.rows(index), joint=None, **chosen, **packed)
+        return replace(self, draws=self.draws.rows(index), joint=None, sides=None, **chosen, **packed)
 
 
 _PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal")

@@ -30,11 +30,21 @@ class PosteriorTransition(Transition):
         return step.noisy
 
     def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
-        s, t = step.s[step.row], step.t[step.row]
-        log_p_x0 = warped(step.log_p_x0, warps) if step.joint is None else _certain(step, propose(step, warps))
-        ids = draw(step, step.process.posterior(log_p_x0, step.pack(step.x_t), s, t))
+        if step.joint is not None:
+            log_p = _at_s(step, _certain(step, propose(step, warps)))
+        elif step.sides is None:
+            log_p = _at_s(step, warped(step.log_p_x0, warps))
+        else:
+            strong, weak = [_at_s(step, warped(side, warps)) for side in step.sides]
+            log_p = step.guidance.combined(strong, weak, step.t[step.row])
+        ids = draw(step, log_p)
         every = torch.ones_like(ids, dtype=torch.bool)
         return Move(ids, ~step.process.scored(ids, every) | step.last)
+
+
+def _at_s(step: Step, log_p_x0: Tensor) -> Tensor:
+    """log p(x_s | x_t) [N, V]."""
+    return step.process.posterior(log_p_x0, step.pack(step.x_t), step.s[step.row], step.t[step.row])
 
 
 def _certain(step: Step, x_0: Tensor) -> Tensor:

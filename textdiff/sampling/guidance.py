@@ -1,0 +1,60 @@
+"""More of what the given text, or the better network, makes of the answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from textdiff.denoiser import Denoiser
+from textdiff.errors import ConfigError
+from textdiff.text.canvas import Canvas
+
+_LEAST = -1e4
+"""Log-probabilities below this are 0 to any precision, and still finite after they are weighed."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """p proportional to strong^w weak^(1 - w): what sets the strong side apart from the weak one, w times.
+
+    The weak side is the same network that does not see what is given (classifier-free guidance), or another, worse
+    network (autoguidance). With absorbing noise the two sides' laws of x_0 are combined, with other noise those of x_s.
+
+    Attributes:
+        weight: w, at least 0. 0 is the weak side alone, 1 the strong side alone, at no further cost.
+        schedule: `constant`, or `rising`: from 1 in pure noise to w at the end, in proportion to 1 - t.
+
+    Source: arXiv 2412.10193, section 3.1; autoguidance arXiv 2406.02507; less of it in much noise arXiv 2507.08965.
+    """
+
+    weight: float = 1.0
+    schedule: Literal["constant", "rising"] = "constant"
+
+    def __post_init__(self) -> None:
+        if not (self.weight >= 0 and math.isfinite(self.weight)):
+            raise ConfigError(f"the weight of guidance must be a finite number of at least 0, got {self.weight}")
+
+    @property
+    def asks_twice(self) -> bool:
+        """Whether each step takes the weak side's answer too."""
+        return self.weight != 1
+
+    def combined(self, strong: Tensor, weak: Tensor, t: Tensor) -> Tensor:
+        """Log-probabilities [N, V] of both sides' [N, V] at times float64 [N]."""
+        w = self.weight if self.schedule == "constant" else 1 + (self.weight - 1) * (1 - t)
+        w = torch.as_tensor(w, dtype=strong.dtype, device=strong.device).expand(len(strong)).unsqueeze(-1)
+        mixed = w * strong.clamp(min=_LEAST) + (1 - w) * weak.clamp(min=_LEAST)
+        return mixed.masked_fill(strong.isneginf() & weak.isneginf(), -torch.inf).log_softmax(-1)
+
+
+def blindfolded(denoiser: Denoiser) -> Denoiser:
+    """The same network that does not see what is given."""
+
+    def denoise(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+        return denoiser(x_t, t, replace(canvas, hidden=canvas.frozen & canvas.valid), where)
+
+    return denoise
