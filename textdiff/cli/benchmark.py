@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from textdiff.cli.benchmark_comparison import comparison_plain, comparison_text
 from textdiff.cli.benchmark_files import write_report
 from textdiff.cli.benchmark_tables import value
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import AsJson, Device
 from textdiff.cli.output import put, put_json, say
 from textdiff.cli.tables import aligned
+from textdiff.errors import UsageError
 
 if TYPE_CHECKING:
     from textdiff.evaluation.benchmark import Cell, CellResult, Figure, Suite
@@ -23,6 +25,7 @@ EXAMPLES = r"""Examples:
   textdiff benchmark suite.yaml --output runs/benchmarks/mine --device cuda
   textdiff benchmark suite.yaml --dry-run
   textdiff benchmark suite.yaml --cell packaged/shakespeare/nelbo
+  textdiff benchmark --compare runs/benchmarks/mine runs/benchmarks/yours
 
 A suite lists models, data, metrics and samplers; `textdiff list` shows the
 metrics. Each cell (a metric of a model on a text with a sampler) is kept when
@@ -32,7 +35,7 @@ report.md, report.json and cells/.
 
 
 def benchmark(
-    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A YAML file.")],
+    suite: Annotated[Path | None, typer.Argument(metavar="SUITE", help="A YAML file.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="By default runs/benchmarks/SUITE.")
     ] = None,
@@ -42,14 +45,26 @@ def benchmark(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the names of all cells, and measure nothing.")
     ] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--compare", metavar="A B", help="Compare two reports instead: folders, or their report.json."),
+    ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure models on texts by a suite, and write a report; prints its files.
 
     Every figure comes with unit, interval, signature, and the command that
-    measures it again.
+    measures it again. --compare says which differences of two reports exceed
+    noise, and refuses what was not measured alike.
     """
+    if compare is not None:
+        if suite is not None:
+            raise UsageError("give a suite to measure, or two reports to --compare, not both")
+        _compare(*compare, as_json)
+        return
+    if suite is None:
+        raise UsageError("no suite is given: name a YAML file, or two reports to --compare")
     from textdiff.evaluation.benchmark import load_suite
 
     asked = load_suite(suite)
@@ -59,6 +74,16 @@ def benchmark(
         _one(asked, cell, device, as_json)
     else:
         _all(asked, suite, output or Path("runs", "benchmarks", suite.stem), device, as_json)
+
+
+def _compare(first: Path, second: Path, as_json: bool) -> None:
+    from textdiff.evaluation.benchmark import compare, read_report
+
+    found = compare(read_report(first), read_report(second))
+    if as_json:
+        put_json({"schema": "textdiff.benchmark-comparison/1", **comparison_plain(found)})
+    else:
+        put(comparison_text(found))
 
 
 def _one(suite: Suite, name: str, device: str | None, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Benchmarks: a suite of models, texts, metrics and samplers, measured cell by cell, and its report."""
 
+from textdiff.evaluation.benchmark.comparing import Comparison, Difference, compare
 from textdiff.evaluation.benchmark.infill import InfillMetric
 from textdiff.evaluation.benchmark.likelihood import EntropyMetric, NelboMetric
 from textdiff.evaluation.benchmark.metric import BenchmarkMetric, Figure, Subject
@@ -14,6 +15,8 @@ __all__ = [
     "BenchmarkMetric",
     "Cell",
     "CellResult",
+    "Comparison",
+    "Difference",
     "EntropyMetric",
     "Figure",
     "InfillMetric",
@@ -25,6 +28,7 @@ __all__ = [
     "Setting",
     "Subject",
     "Suite",
+    "compare",
     "find_cell",
     "load_suite",
     "make_report",
