@@ -11,13 +11,15 @@ import torch
 from oracles import HiddenMarkov, ToyLanguage, canvas_of
 from scipy import stats
 from test_infiller import infiller_of
+from tiny import senseless_checkpoint
 
+from textdiff.denoiser import Readout
 from textdiff.draws import Draws
 from textdiff.errors import DataError, UsageError
 from textdiff.evaluation import evaluate
 from textdiff.infiller import Infiller
 from textdiff.metrics import Score, bigram_entropy, estimate_nelbo, unigram_entropy
-from textdiff.objectives import LevelNats, positions
+from textdiff.objectives import LevelNats, positions, rows
 from textdiff.processes import AbsorbingProcess, UniformProcess
 
 GARDEN = Path(__file__).parent.parent / "data" / "corpus" / "garden.txt"
@@ -98,6 +100,23 @@ def test_repeats_of_a_short_text_share_a_call(process: type, monkeypatch: pytest
         torch.testing.assert_close(levels, found[1][1])
     alone = positions.position_nats(oracle, law, canvas.rows(torch.tensor([1])), positions.spread_levels(1, 1, 5, 1), 1)
     torch.testing.assert_close(alone[0], found[12][0][1])
+
+
+@pytest.mark.parametrize("process", ["absorbing", "uniform"])
+def test_scores_of_all_ids_are_never_all_alive(process: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's `read` is scored at most five positions at a time, with the nats that its `denoise` gives."""
+    model = senseless_checkpoint(process).model
+    canvas = canvas_of(torch.randint(10, 200, (4, 12), generator=torch.Generator().manual_seed(1)))
+    levels, parts, logits = positions.spread_levels(0, 4, 3, 1), [], Readout.logits
+    expected = positions.position_nats(model.denoise, model.process, canvas, levels, 1)
+    monkeypatch.setattr(rows, "_CHUNK", 5 * 4 * model.vocabulary.size)
+    monkeypatch.setattr(rows, "_LEAST", 1)
+    monkeypatch.setattr(
+        Readout, "logits", lambda self, rows: parts.append(len(self.hidden[rows])) or logits(self, rows)
+    )
+    found = positions.position_nats(model.read, model.process, canvas, levels, 1)
+    assert max(parts) <= 5 and sum(parts) > 30
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_batches_make_no_difference() -> None:

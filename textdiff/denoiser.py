@@ -56,12 +56,17 @@ class Readout:
             logits = logits.index_fill(-1, self.forbidden, -torch.inf)
         return logits if self.convert is None else self.convert(logits, rows)
 
-    def logits(self) -> Tensor:
-        """The leave-one-out logits of all rows, [N, V]."""
-        raw = self.hidden
+    @property
+    def width(self) -> int:
+        """V."""
+        return int(self.hidden.shape[-1]) if self.weight is None else len(self.weight)
+
+    def logits(self, rows: slice = slice(None)) -> Tensor:
+        """The leave-one-out logits of some rows, [n, V]; by default of all."""
+        raw = self.hidden[rows]
         if self.weight is not None:
             raw = torch.nn.functional.linear(raw, self.weight, self.bias)
-        return self.finish(raw, slice(None))
+        return self.finish(raw, rows)
 
 
 class Reader(Protocol):

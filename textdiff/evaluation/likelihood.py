@@ -57,9 +57,7 @@ def measure_nelbo(
     length = model.config.context_length
     batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows, ends)
     on_levels = None if profile is None else profile.add
-    found = estimate_nelbo(
-        model.denoise, model.process, on_device(batches, model, on_windows), repeats, seed, on_levels
-    )
+    found = estimate_nelbo(model.read, model.process, on_device(batches, model, on_windows), repeats, seed, on_levels)
     if not found.tokens:
         raise DataError("the windows that were to be scored hold nothing that the tokenizer can express; score more")
     return found

@@ -53,7 +53,7 @@ def measure_pairs(
         on_pairs: called with the number of pairs that are done.
     """
     batches = pair_batches(corpus, layout, ROWS, seed, limit)
-    return estimate_nelbo(model.denoise, model.process, on_device(batches, model, on_pairs), repeats, seed)
+    return estimate_nelbo(model.read, model.process, on_device(batches, model, on_pairs), repeats, seed)
 
 
 def pair_parts(corpus: PairCorpus, layout: PairLayout) -> dict[str, object]:

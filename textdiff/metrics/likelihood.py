@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Denoiser, Reader
 from textdiff.objectives import LevelNats, estimator_for, position_nats, spread_levels
 from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
@@ -56,7 +56,7 @@ class Likelihood:
 
 @torch.no_grad()
 def estimate_nelbo(
-    denoiser: Denoiser,
+    denoiser: Denoiser | Reader,
     process: ForwardProcess,
     batches: Iterable[Canvas],
     repeats: int = 1,
@@ -69,7 +69,7 @@ def estimate_nelbo(
     text. The same seed gives the same noise, so two models are compared with common random numbers.
 
     Args:
-        denoiser: the model's `denoise`.
+        denoiser: the model's `read`, or its `denoise`; see `position_nats`.
         process: its process.
         batches: clean canvases; every row is a window.
         repeats: corruptions of each window.

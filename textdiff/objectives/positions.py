@@ -8,9 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Denoiser, Reader, Readout
 from textdiff.draws import Draws
-from textdiff.objectives.estimators import LevelNats, estimator_for
+from textdiff.objectives.estimators import Corruption, Estimator, LevelNats, estimator_for
+from textdiff.objectives.rows import chunks_of_rows
 from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
 
@@ -28,7 +29,7 @@ def spread_levels(first: int, rows: int, repeats: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def position_nats(
-    denoiser: Denoiser,
+    denoiser: Denoiser | Reader,
     process: ForwardProcess,
     canvas: Canvas,
     levels: Tensor,
@@ -38,7 +39,7 @@ def position_nats(
     """What each free position adds to the NELBO of its row: nats, float64 [B, L] on the CPU, averaged over repeats.
 
     Args:
-        denoiser: the model's `denoise`.
+        denoiser: the model's `read`: rows of scores are then made a few at a time and never all alive. Or its `denoise`.
         process: its process.
         canvas: clean ids.
         levels: float64 [repeats, B], how far towards noise each row goes.
@@ -57,14 +58,25 @@ def position_nats(
         many = canvas.rows(torch.arange(rows, device=total.device).repeat(len(repeats)))
         draws = Draws.seeded(many.seeds).fold(seed, repeats.repeat_interleave(rows))
         corruption = estimator.corrupt(many, levels[repeats].to(total.device).flatten(), draws)
-        logits = denoiser(corruption.x_t, corruption.t, many, corruption.where)
-        values = estimator.nats(many, corruption, logits.float().log_softmax(-1))
+        found = denoiser(corruption.x_t, corruption.t, many, corruption.where)
+        readout = Readout(found) if isinstance(found, Tensor) else found
+        values = _packed_nats(estimator, many, corruption, readout)
         nats = torch.zeros(many.shape, dtype=torch.float64, device=total.device)
         nats[corruption.where] = values.double()
         total += nats.view(len(repeats), rows, length).sum(0)
         if on_levels is not None:
-            for found in zip(
+            for levelled in zip(
                 *(part.view(-1, rows) for part in estimator.at_level(many, corruption, values)), strict=True
             ):
-                on_levels(LevelNats(*found))
+                on_levels(LevelNats(*levelled))
     return total.cpu() / len(levels)
+
+
+def _packed_nats(estimator: Estimator, canvas: Canvas, corruption: Corruption, readout: Readout) -> Tensor:
+    """The nats [N] of the packed positions, some rows of scores at a time."""
+    positions = corruption.where.nonzero()
+    parts = [
+        estimator.nats(canvas, corruption.part(positions[rows]), readout.logits(rows).float().log_softmax(-1))
+        for rows in chunks_of_rows(len(positions), 4 * readout.width, positions.device)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0, device=positions.device)

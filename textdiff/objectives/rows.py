@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -76,10 +76,7 @@ def _forward(
     inward = torch.empty_like(hidden)
     layer = None if weight is None else _OutputLayer(weight, bias, fast)
     width = hidden.shape[-1] if weight is None else len(weight)
-    parts = -(-len(hidden) // max(_LEAST, _chunk(hidden.device) // (width * fast.itemsize)))
-    size = -(-len(hidden) // max(1, parts))
-    for start in range(0, len(hidden), max(1, size)):
-        rows = slice(start, start + size)
+    for rows in chunks_of_rows(len(hidden), width * fast.itemsize, hidden.device):
         raw = hidden[rows].clone() if layer is None else layer.scores(hidden[rows])
         loss, bound, change = cost(raw, rows, slope)
         total += loss.sum(dtype=torch.float64)
@@ -91,6 +88,13 @@ def _forward(
         ctx.made = (inward, *((None, None) if layer is None else layer.grads(weight, bias)))
     ctx.mark_non_differentiable(nats)
     return total.to(torch.float32), nats
+
+
+def chunks_of_rows(count: int, row_bytes: int, device: torch.device) -> Iterator[slice]:
+    """Cuts so many rows of scores into parts, nearly alike, of a size that suits the device."""
+    parts = -(-count // max(_LEAST, _chunk(device) // row_bytes))
+    size = max(1, -(-count // max(1, parts)))
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def _chunk(device: torch.device) -> int:

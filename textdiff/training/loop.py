@@ -282,7 +282,7 @@ class _Trainer:
             if self.job.validation is None:
                 return None
             canvases = (c.to(self.accelerator.device) for c in self.job.validation(self.job.config.eval_windows))
-            found = estimate_nelbo(self.job.model.denoise, self.job.model.process, canvases, seed=_EVALUATION_SEED)
+            found = estimate_nelbo(self.job.model.read, self.job.model.process, canvases, seed=_EVALUATION_SEED)
         log.record("evaluation", step=progress.step, nelbo=found.nats_per_token, standard_error=found.standard_error)
         log.say(f"step {progress.step}: held-out {found.name} {found.in_words}")
         return found
