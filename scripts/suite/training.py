@@ -29,8 +29,8 @@ class Plan:
 
     @staticmethod
     def within(seconds: float, seconds_per_step: float) -> Plan:
-        """As many steps as fit, one at least."""
-        return Plan(max(1, int(SHARE * seconds / seconds_per_step)), seconds_per_step)
+        """As many steps as fit; two at least, as one evaluation comes before the last step."""
+        return Plan(max(2, int(SHARE * seconds / seconds_per_step)), seconds_per_step)
 
     def settings(self) -> list[str]:
         """As `--set` takes them."""
