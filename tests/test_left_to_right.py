@@ -10,12 +10,12 @@ from unittest.mock import patch
 import pytest
 import torch
 from test_backbones import SMALL
-from test_benches import bench
 from test_cli_train import RECIPE
 from test_learning import SMALL as QUICKLY
 from test_learning import learn, source
 from test_pretrained import VOCABULARY as FOREIGN
 from test_pretrained import random_network
+from test_scripts import script
 from tiny import TEXT, run
 from torch import Tensor
 
@@ -183,9 +183,8 @@ def test_the_bench_trains_all_three_by_one_recipe(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT * 4)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     arguments = [str(tmp_path / "recipe.yaml"), str(tmp_path / "runs"), "--set", "training.max_steps=2"]
-    done = bench("bench_twin.py", *arguments)
-    assert done.returncode == 0, done.stderr
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:]]
+    done = script("bench_twin.py", *arguments)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.splitlines()[2:]]
     assert [row[0] for row in rows] == ["absorbing", "uniform", "autoregressive"]
     assert [row[4] for row in rows] == ["at most", "at most", "exact"]
     assert rows[0][1] == rows[2][1] and len({row[5] for row in rows}) == 1

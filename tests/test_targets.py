@@ -166,13 +166,19 @@ def test_targets_are_right_in_order_and_alone_as_among_others(process: str) -> N
 def test_network_calls_are_counted_with_those_of_ranking(process: str, n: int) -> None:
     infiller = trained(process) if process != "uniform" else untrained()
     calls, denoise = [], type(infiller.model).denoise
+    backbone = type(infiller.model.backbone)
+    read_on = backbone.read_on
 
     def counted(model: object, x_t: torch.Tensor, *rest: object) -> torch.Tensor:
         calls.append(len(x_t))
         return denoise(model, x_t, *rest)  # type: ignore[arg-type]
 
+    def counted_on(network: object, cache: object, rows: torch.Tensor, *rest: object) -> torch.Tensor:
+        calls.append(len(rows))
+        return read_on(network, cache, rows, *rest)  # type: ignore[arg-type]
+
     steps = {} if process == "autoregressive" else {"steps": 5}
-    with patch.object(type(infiller.model), "denoise", counted):
+    with patch.object(type(infiller.model), "denoise", counted), patch.object(backbone, "read_on", counted_on):
         targets = infiller.targets(["ab", "dcba"], n=n, **steps)  # type: ignore[arg-type]
     assert sum(calls) == sum(target.network_calls for target in targets)
     if process == "autoregressive" and n == 1:

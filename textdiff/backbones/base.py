@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from textdiff.backbones.cache import KeyValueCache
 from textdiff.errors import ConfigError
 from textdiff.registry import family
 from textdiff.vocabulary import Vocabulary
@@ -59,6 +60,29 @@ class Backbone(nn.Module, ABC):
     def repeated(self) -> list[nn.Module]:
         """The layers that the network is a stack of; where weights are sharded, each is gathered by itself."""
         return []
+
+    @property
+    def can_read_on(self) -> bool:
+        """Whether `read_on` works: the network is causal, and knows how to keep what it has read."""
+        return False
+
+    def empty_cache(self, rows: int, length: int) -> KeyValueCache:
+        """For so many rows of at most so many positions; see `read_on`."""
+        raise NotImplementedError
+
+    def read_on(self, cache: KeyValueCache, rows: Tensor, x_t: Tensor, last: Tensor) -> Tensor:
+        """What `forward` gives for one position of some rows, of which only what is new since the last call is read.
+
+        Args:
+            cache: of `empty_cache`; is brought up to date.
+            rows: Long [R], which of its rows these are.
+            x_t: Long [R, L]; of no matter from `last` on.
+            last: Long [R], the position of each row.
+
+        Returns:
+            Float [R, D].
+        """
+        raise NotImplementedError
 
     def compile_layers(self) -> None:
         """From now on the layers whose inputs have one shape run compiled in training.

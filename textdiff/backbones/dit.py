@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from textdiff.backbones.base import Backbone, BackboneConfig
+from textdiff.backbones.cache import KeyValueCache
 from textdiff.backbones.documents import positions_within, same_document
 from textdiff.backbones.layers import (
     Attention,
     GatedMLP,
+    LayerCache,
     LearnedTime,
     SinusoidalTime,
     ZeroLinear,
@@ -148,6 +150,14 @@ class Block(nn.Module):
         out: Tensor = x + self.dropout(self.mlp(self.mlp_norm(x, time)))
         return out
 
+    def read_on(
+        self, x: Tensor, table: tuple[Tensor, Tensor], kept: LayerCache, rows: Tensor, places: Tensor
+    ) -> Tensor:
+        """x [R, k, D] -> [R, k, D] without dropout, for some places of a causal network; see `Attention.mix_on`."""
+        x = x + self.attention.out(self.attention.mix_on(self.attention_norm(x, None), table, kept, rows, places))
+        out: Tensor = x + self.mlp(self.mlp_norm(x, None))
+        return out
+
 
 def _attendable(valid: Tensor) -> Tensor | None:
     """Bool [B, 1, 1, L]: what all positions attend to; None where that is everything, which is faster."""
@@ -223,6 +233,29 @@ class DiT(Backbone):
             x = block(x, time, table, attendable, where if i == last else None)
         time = None if time is None else time.expand(*where.shape, -1)[where]
         hidden: Tensor = self.norm(x, time)
+        return hidden
+
+    @property
+    def can_read_on(self) -> bool:
+        return self.begin is not None and not self.uses_time
+
+    def empty_cache(self, rows: int, length: int) -> KeyValueCache:
+        return KeyValueCache.empty(len(self.blocks), rows, length, self.config.num_attention_heads, self.embed.weight)
+
+    def read_on(self, cache: KeyValueCache, rows: Tensor, x_t: Tensor, last: Tensor) -> Tensor:
+        start = torch.minimum(cache.known(rows, x_t), last)
+        # as many places as the row with the most needs; the last of a row is read again where it needs fewer
+        places = torch.minimum(
+            start[:, None] + torch.arange(int((last - start).max()) + 1, device=x_t.device), last[:, None]
+        )
+        assert self.begin is not None
+        x = self.embed(x_t.gather(-1, (places - 1).clamp(min=0)))
+        x = torch.where((places == 0).unsqueeze(-1), self.begin.weight[0], x)
+        cos, sin = rotary_table(x_t.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
+        for block, kept in zip(self.blocks, cache.layers, strict=True):
+            x = block.read_on(x, (cos[places], sin[places]), kept, rows, places)  # type: ignore[operator]
+        cache.note(rows, x_t, last)
+        hidden: Tensor = self.norm(x[:, -1], None)
         return hidden
 
     def _attendable(self, valid: Tensor, documents: Tensor | None) -> Tensor | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,20 +80,50 @@ class Attention(nn.Module):
 
         Where `attendable` is None that is all, or for causal attention all up to the position itself.
         """
-        both, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
-        # Queries and keys are normalised and turned as one tensor [B, L, 2, heads, size]: half as many calls.
-        gain = torch.stack((self.query_norm.weight, self.key_norm.weight)).unsqueeze(1)
-        q, k = rotate(rms_norm(both, gain), table).unbind(-3)
-        # On CPUs attention's backward pass is twice as slow in bfloat16. A view of the values would keep all of qkv alive.
-        q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in (q, k, v.squeeze(-3).contiguous()))
+        parts = self._parts(x, table)
+        q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in parts)
         with torch.autocast(x.device.type, enabled=False):
             mixed = functional.scaled_dot_product_attention(
                 q, k, v, attn_mask=attendable, dropout_p=dropout, is_causal=self.causal and attendable is None
             )
-        return mixed.to(both.dtype).transpose(1, 2).flatten(-2)
+        return mixed.to(parts[0].dtype).transpose(1, 2).flatten(-2)
+
+    def mix_on(self, x: Tensor, table: tuple[Tensor, Tensor], kept: LayerCache, rows: Tensor, places: Tensor) -> Tensor:
+        """Attends from some positions of some rows to all before them, as `mix` does, and keeps what later ones need.
+
+        Args:
+            x: [R, k, D], what stands at the places.
+            table: of rotary positions, [R, k, 1, 1, size], for the places.
+            kept: keys and values of all places of all rows.
+            rows: Long [R].
+            places: Long [R, k].
+        """
+        q, k, v = self._parts(x, table)
+        kept.keys[rows[:, None], places], kept.values[rows[:, None], places] = k, v
+        seen = int(places.max()) + 1
+        before = torch.arange(seen, device=x.device) <= places[:, None, :, None]
+        q, k, v = (part.transpose(1, 2) for part in (q, kept.keys[rows, :seen], kept.values[rows, :seen]))
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=before)
+        return mixed.to(x.dtype).transpose(1, 2).flatten(-2)
+
+    def _parts(self, x: Tensor, table: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [B, L, heads, size] of x [B, L, D]."""
+        both, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
+        # Queries and keys are normalised and turned as one tensor [B, L, 2, heads, size]: half as many calls.
+        gain = torch.stack((self.query_norm.weight, self.key_norm.weight)).unsqueeze(1)
+        q, k = rotate(rms_norm(both, gain), table).unbind(-3)
+        return q, k, v.squeeze(-3).contiguous()  # a view of the values would keep all of qkv alive
+
+
+class LayerCache(NamedTuple):
+    """Keys and values of a layer, [B, L, heads, size] each."""
+
+    keys: Tensor
+    values: Tensor
 
 
 def _wide_on_cpu(x: Tensor) -> Tensor:
+    """On CPUs attention's backward pass is twice as slow in bfloat16."""
     return x.float() if x.device.type == "cpu" else x
 
 

@@ -105,7 +105,7 @@ class PairLoader:
         corpus: the pairs.
         layout: where they stand.
         seed: of the order.
-        condition_dropout: how often a source is hidden from the network, for guidance later.
+        condition_dropout: how often all that is given is hidden from the network, for guidance later.
         known_length: how often the fillers behind a target are given, as they are once its length has been chosen. From left to
             right never: there the end of a target is always written.
     """
@@ -127,11 +127,11 @@ class PairLoader:
         hide = [bool(generator.random() < self.condition_dropout) for generator in generators]
         known = torch.tensor([generator.random() < self.known_length for generator in generators])
         canvas = pair_canvas(self.corpus, [self._place(first + row) for row in range(rows)], self.layout, seeds)
+        if not self.layout.one_end and bool(known.any()):
+            canvas = replace(canvas, frozen=canvas.frozen | (known[:, None] & (canvas.ids == self.layout.filler)))
         if any(hide):
             canvas = replace(canvas, hidden=torch.tensor(hide)[:, None] & canvas.frozen & canvas.valid)
-        if self.layout.one_end or not bool(known.any()):
-            return canvas
-        return replace(canvas, frozen=canvas.frozen | (known[:, None] & (canvas.ids == self.layout.filler)))
+        return canvas
 
     def _place(self, number: int) -> int:
         epoch, index = divmod(number, len(self.corpus))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from textdiff.denoiser import Denoiser
+from textdiff.infiller.reading_on import denoiser_for
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Automata, Constraint, Event, Sampler, TokenClasses
 from textdiff.text.automaton import TokenAutomaton
@@ -70,7 +71,8 @@ def write(
         length = int(lengths[rows].max()) if len(rows) else 0
         part, view = canvas.rows(rows).cut(length).to(model.device), constraint.rows(rows).cut(length).to(model.device)
         watch = None if on_progress is None else _watcher(on_progress, rows)
-        samples = sampler.sample(model.denoise, model.process, part, view, watch, weak)
+        denoise, part = denoiser_for(model, part)
+        samples = sampler.sample(denoise, model.process, part, view, watch, weak)
         ids[rows, :length], log_p[rows, :length] = samples.ids.cpu(), samples.log_p.cpu()
         nfe[rows] = samples.nfe.cpu()
         steps = max(steps, samples.steps)

@@ -24,6 +24,7 @@ class Canvas:
         blank: Bool [B] or None: rows that training shows with all free positions noise.
         documents: Long [B, L] or None: the document of its row that a position belongs to, where these do not see one
             another. A document's positions are neighbours; the number of padding means nothing.
+        numbers: Long [B] or None: which rows of a larger batch these are, for a denoiser that keeps something of each.
     """
 
     ids: Tensor
@@ -33,6 +34,7 @@ class Canvas:
     hidden: Tensor | None = None
     blank: Tensor | None = None
     documents: Tensor | None = None
+    numbers: Tensor | None = None
 
     @property
     def free(self) -> Tensor:
