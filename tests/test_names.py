@@ -294,8 +294,13 @@ def test_r1_what_is_in_the_cache_is_used_offline(
 INDEX = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
 
 
-@pytest.mark.parametrize("absent", ["config.json", "model.safetensors", "tokenizer.json", "shard", "all"])
-@pytest.mark.parametrize("words", ["infill letter.md -m NAME", "info NAME", "doctor --offline -m NAME"])
+HALVES = ["config.json", "model.safetensors", "tokenizer.json", "shard", "all"]
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [*(("infill letter.md -m NAME", absent) for absent in HALVES), ("info NAME", "all"), ("doctor -m NAME", "shard")],
+)
 def test_r1_a_model_that_was_fetched_by_half_is_said_to_be(
     desk: Path, words: str, cache: Path, touched: list[object], absent: str
 ) -> None:
