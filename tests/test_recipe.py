@@ -70,7 +70,8 @@ def test_every_recipe_of_pairs_builds_and_runs_two_steps(path: Path, tmp_path: P
     infiller = load(tmp_path / "run")
     assert infiller.samplers == recipe.samplers
     assert len(infiller.targets(sources(3))) == 3
-    assert "bits_per_byte" in (tmp_path / "run" / "model" / "README.md").read_text()
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "bits_per_byte" in card and "generate --condition sources.txt" in card and "Once upon" not in card
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

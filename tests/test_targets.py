@@ -310,6 +310,15 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert ended.code in (2, 4) and message in ended.err and not (tmp_path / "out").exists()
 
 
+def test_a_model_of_pairs_does_nothing_else_and_says_so(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a [MASK] b")
+    for command in (("infill", tmp_path / "a.txt"), ("generate", "ab"), ("score", tmp_path / "a.txt")):
+        ended = run(*command, "-m", model)
+        assert ended.code == 2 and "makes targets of sources, and nothing else" in ended.err
+    assert "targets of up to 6 tokens of sources" in run("info", model).text
+    assert json.loads(run("info", model, "--json").out)["target_length"] == 6
+
+
 def test_output_without_condition_and_models_of_another_kind_are_refused(tmp_path: Path) -> None:
     ended = run("generate", "-m", "default", "-o", tmp_path / "x")
     assert ended.code == 2 and "--output goes with --condition" in ended.err

@@ -57,6 +57,7 @@ def describe(name: str, folder: Path, kind: str, checkpoint: Checkpoint) -> dict
         "prediction": model.config.prediction,
         "backbone": to_config(model.backbone.config),
         "context_length": model.config.context_length,
+        "target_length": model.config.target_length,
         "vocabulary_size": tokenizer.vocabulary.size,
         "tokenizer": tokenizer.kind,
         "filler": tokenizer.vocabulary.filler_id is not None,
@@ -80,6 +81,11 @@ def _page(found: dict[str, Any]) -> str:
         ("reads", "from left to right: cannot fill gaps" if found["left_to_right"] else "in both directions"),
         ("prediction", found["prediction"]),
         ("context", f"{found['context_length']:,} tokens"),
+        *(
+            [("makes", f"targets of up to {found['target_length']:,} tokens of sources")]
+            if found["target_length"]
+            else []
+        ),
         ("tokenizer", f"{found['tokenizer']}, {found['vocabulary_size']:,} ids"),
         ("filler", filler),
         *((f"{use} sampler", value_text(sampler)) for use, sampler in found["samplers"].items()),

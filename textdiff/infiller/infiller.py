@@ -163,6 +163,7 @@ class Infiller:
         Raises:
             UsageError: an option is out of its range or does not fit the model, or the prompt leaves no room.
         """
+        self.require_documents()
         if not 1 <= n <= 10_000:
             raise UsageError(f"n must be between 1 and 10000, got {n}")
         text = prompt or ""
@@ -231,11 +232,19 @@ class Infiller:
         return writer.write(sources, on_done)
 
     def require_both_sides(self) -> None:
-        """Raises UsageError where the model never looks at what stands behind a place."""
+        """Raises UsageError where the model never looks at what stands behind a place, or knows nothing but pairs."""
+        self.require_documents()
         if self.model.process.left_to_right:
             raise UsageError(
                 f"the model {self.name} reads from left to right and knows nothing of the text behind a gap: "
                 "it can generate and be evaluated, but to fill gaps or judge words in their place take a diffusion model"
+            )
+
+    def require_documents(self) -> None:
+        """Raises UsageError where the model has seen nothing but pairs of sources and targets."""
+        if self.model.config.target_length is not None:
+            raise UsageError(
+                f"the model {self.name} makes targets of sources, and nothing else: `generate --condition FILE`"
             )
 
     def pair_layout(self) -> PairLayout:

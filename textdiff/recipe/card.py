@@ -40,6 +40,7 @@ _WAYS = {
         "",
     ),
 }
+_OF_PAIRS = "    textdiff generate --condition sources.txt -m FOLDER\n"
 
 
 def model_card(
@@ -54,10 +55,12 @@ def model_card(
     """The text of the card, in Markdown with the front matter that model hubs read."""
     remark = f"\n{ONE_WINDOW}\n" if of_one_window(scores) else ""
     data, ways = recipe["data"], _WAYS[model.process.left_to_right]
+    of_pairs = model.config.target_length is not None
+    use = _OF_PAIRS if of_pairs else f'{ways.use}    textdiff generate "Once upon" -m FOLDER\n'
     rows = "\n".join(f"| {s.name} | {_value(s)} | {s.unit} | {s.n:,} |" for s in scores) or "| none | | | |"
     return f"""---
 library_name: textdiff
-pipeline_tag: {ways.pipeline}
+pipeline_tag: {"text2text-generation" if of_pairs else ways.pipeline}
 tags: [textdiff, {ways.tags}]
 ---
 # A textdiff model
@@ -84,8 +87,7 @@ Signature: `{scores[0].signature if scores else "none"}`
 
 ## Use
 
-{ways.use}    textdiff generate "Once upon" -m FOLDER
-
+{use}
 It writes what is likely, which need not be true. It knows the language and the time of its training text, and nothing else.
 """
 
