@@ -10,9 +10,9 @@ from typing import Any, Literal, overload
 
 import torch
 
-from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import UsageError
+from textdiff.infiller.abilities import Abilities
 from textdiff.infiller.assembly import Assembly
 from textdiff.infiller.bias import LengthBias
 from textdiff.infiller.calibration import Calibration
@@ -32,7 +32,6 @@ from textdiff.text.document import Document
 from textdiff.text.layout import Layout
 from textdiff.text.mask_tokens import STANDARD
 from textdiff.text.outline import outlines_of
-from textdiff.text.pairs import PairLayout
 from textdiff.text.tokenizers import Tokenizer
 from textdiff.text.wishes import wishes_of
 
@@ -45,7 +44,7 @@ MAX_ALTERNATIVES = 1_000
 
 
 @dataclass(frozen=True)
-class Infiller:
+class Infiller(Abilities):
     """Fills documents and writes text. Made by `textdiff.load`.
 
     Attributes:
@@ -183,7 +182,7 @@ class Infiller:
         frozen = [True] * len(given) + [False] * count
         canvas = Canvas.of_rows([row] * n, [frozen] * n, seeds, self.tokenizer.vocabulary)
         written = write(
-            self.model, chosen, canvas, text_constraint(canvas, self.tokenizer), on_progress, self._weak(guide)
+            self.model, chosen, canvas, text_constraint(canvas, self.tokenizer), on_progress, self.guiding(guide)
         )
         texts = [self.tokenizer.decode(ids[len(given) :]) for ids in written.ids.tolist()]
         stats = Stats(written.steps, int(written.nfe.max()), n * count, time.perf_counter() - began)
@@ -227,64 +226,13 @@ class Infiller:
         check_rerank(rerank)
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance).apply(self.samplers.infill)
         require_order(self.model.process, chosen)
-        weak = self._weak(guide)
+        weak = self.guiding(guide)
         writer = TargetWriter(self.model, self.pair_layout(), chosen, n, rerank, seed, one_line, lengths, weak)
         return writer.write(sources, on_done)
-
-    def require_both_sides(self) -> None:
-        """Raises UsageError where the model never looks at what stands behind a place, or knows nothing but pairs."""
-        self.require_documents()
-        if self.model.process.left_to_right:
-            raise UsageError(
-                f"the model {self.name} reads from left to right and knows nothing of the text behind a gap: "
-                "it can generate and be evaluated, but to fill gaps or judge words in their place take a diffusion model"
-            )
-
-    def require_documents(self) -> None:
-        """Raises UsageError where the model has seen nothing but pairs of sources and targets."""
-        if self.model.config.target_length is not None:
-            raise UsageError(
-                f"the model {self.name} makes targets of sources, and nothing else: `generate --condition FILE`"
-            )
-
-    def pair_layout(self) -> PairLayout:
-        """Where a source and its target stand.
-
-        Raises:
-            UsageError: the model was not trained to make targets of sources.
-        """
-        length = self.model.config.target_length
-        if length is None:
-            advice = "train one with data.pairs in a recipe"
-            raise UsageError(f"the model {self.name} was not trained on pairs of sources and targets; {advice}")
-        return PairLayout(self.tokenizer, length, self.context_length, self.model.process.left_to_right)
 
     @cached_property
     def _bias(self) -> LengthBias:
         return LengthBias(self.model, self.tokenizer, self.shelf)
-
-    def _weak(self, guide: Infiller | None) -> Denoiser | None:
-        """The network of another model that knows the same tokens, noise and lengths.
-
-        Raises:
-            UsageError: it does not.
-        """
-        if guide is None:
-            return None
-        if guide.tokenizer.pieces != self.tokenizer.pieces or guide.tokenizer.vocabulary != self.tokenizer.vocabulary:
-            raise UsageError(
-                f"the models {guide.name} and {self.name} have different tokens: one cannot guide the other"
-            )
-        if guide.model.process != self.model.process or guide.context_length < self.context_length:
-            raise UsageError(
-                f"the models {guide.name} and {self.name} know different noise or lengths: one cannot guide the other"
-            )
-        return guide.model.denoise
-
-    @property
-    def context_length(self) -> int:
-        """Positions that the model can see at once."""
-        return int(self.model.config.context_length)
 
     def _new_tokens(self, given: int, asked: int | None) -> int:
         left = self.context_length - given
