@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from tiny import CONTEXT, run, save_tiny, senseless_checkpoint, tiny_checkpoint
 
 import textdiff
-from textdiff.sampling import Sampler
-from textdiff.sampling.accept import EntropyBoundAccept
+from textdiff.sampling import Sampler, preset
+from textdiff.sampling.accept import EntropyBoundAccept, ThresholdAccept
 from textdiff.sampling.warps import MinPWarp
 
 
@@ -134,5 +135,56 @@ def test_guidance_leads_away_from_what_is_said_without_the_prompt(tmp_path: Path
 )
 def test_guidance_that_cannot_be_is_refused(model: Path, options: list[object], message: str) -> None:
     ended = run("generate", "-m", model, *options)
+    assert (ended.code, ended.out) == (2, b"")
+    assert message in " ".join(ended.err.split())
+
+
+def test_steps_may_be_left_to_the_sampler(model: Path) -> None:
+    """As many tokens at once as an error budget allows: with none it is one a step, with a large one all."""
+
+    def calls(gamma: float) -> int:
+        found = run(
+            "generate",
+            "-m",
+            model,
+            "--max-new-tokens",
+            6,
+            "--steps",
+            "auto",
+            "--set",
+            f"accept.gamma={gamma}",
+            "--json",
+        )
+        stats = json.loads(found.out)["stats"]
+        assert (found.code, found.err) == (0, f"{stats['nfe']} network calls for 6 tokens\n")
+        return int(stats["nfe"])
+
+    assert (calls(0), calls(1000)) == (6, 1)
+    assert 1 < calls(10) < 6
+
+
+def test_keys_of_the_sampler_are_set_one_by_one(model: Path) -> None:
+    asked = generated(model, "--sampler", "fast-dllm", "--set", "accept.threshold=1e-9", "--min-p", 0.5)
+    assert asked["stats"]["nfe"] == 1
+    sampler = preset("fast_dllm")
+    own = replace(sampler, accept=ThresholdAccept(1e-9), warps=(*sampler.warps, MinPWarp(0.5)))
+    api = textdiff.load(model).generate(sampler=own, max_new_tokens=6)
+    assert [sample["text"] for sample in asked["samples"]] == [sample.text for sample in api.samples]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", 0], "'0' is neither a number of at least 1 nor the word auto"),
+        (["--steps", "many"], "'many' is neither a number of at least 1 nor the word auto"),
+        (["--min-p", 1.5], "1.5 is not from 0 to 1"),
+        (["--set", "accept.treshold=1", "--sampler", "threshold"], "Did you mean 'threshold'?"),
+        (["--set", "accept.threshold=2", "--sampler", "threshold"], "threshold must be above 0 and at most 1, got 2"),
+        (["--set", "grid=adaptive"], "the adaptive grid needs an accept policy that settles some tokens in every step"),
+        (["--set", "steps"], "--set expects key=value"),
+    ],
+)
+def test_sampler_options_that_cannot_be_are_refused(model: Path, options: list[object], message: str) -> None:
+    ended = run("generate", "-m", model, "--max-new-tokens", 6, *options)
     assert (ended.code, ended.out) == (2, b"")
     assert message in " ".join(ended.err.split())

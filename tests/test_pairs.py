@@ -19,12 +19,13 @@ from textdiff.data import PairLoader, encode_pairs, pair_batches
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError, DataError, UsageError
 from textdiff.evaluation import evaluate
+from textdiff.files import apply_override
 from textdiff.infiller import Checkpoint
 from textdiff.metrics import estimate_nelbo
 from textdiff.model import DiffusionModel
 from textdiff.objectives import estimator_for
 from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, ForwardProcess, UniformProcess
-from textdiff.recipe import apply_override, run_recipe
+from textdiff.recipe import run_recipe
 from textdiff.recipe.finetuning import finetuning_recipe
 from textdiff.recipe.running import PreparedRun
 from textdiff.registry import build, to_config

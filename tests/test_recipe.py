@@ -9,9 +9,10 @@ from pairs import sources, write_pairs
 
 from textdiff.backbones import DiTConfig
 from textdiff.errors import ConfigError, DataError
+from textdiff.files import apply_override
 from textdiff.infiller import load
 from textdiff.processes import ForwardProcess, UniformProcess
-from textdiff.recipe import Recipe, apply_override, load_recipe, run_recipe
+from textdiff.recipe import Recipe, load_recipe, run_recipe
 from textdiff.registry import build, to_config
 from textdiff.training import state_folders
 from textdiff.vocabulary import Vocabulary

@@ -34,7 +34,7 @@ from textdiff.sampling.accept import (
     TopKAccept,
     TopProbabilityAccept,
 )
-from textdiff.sampling.grids import EqualAlphaGrid, FirstHittingGrid
+from textdiff.sampling.grids import AdaptiveGrid, EqualAlphaGrid, FirstHittingGrid
 from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.renoise import RemdmCapRenoise, RemdmRescaleRenoise
 from textdiff.sampling.transitions import PosteriorTransition
@@ -397,3 +397,12 @@ def test_guidance_of_what_one_side_holds_impossible() -> None:
     assert more.tolist() == [0, 0, 0, 1, 0]
     assert less.gt(0).tolist() == [False, True, True, False, False]
     torch.testing.assert_close(Guidance(0.0).combined(strong, weak, t).exp(), weak.exp())
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("gamma", [0.0, 1.3])
+def test_the_adaptive_grid_tells_the_time_by_the_noise_that_is_left(gamma: float) -> None:
+    """Both tokens at time 1, then one of two at 1/2; what has settled at once is not asked about again."""
+    kernels = [chains.entropy_bound(VOCABULARY, wild(t), gamma) for t in (1.0, 0.5)]
+    sampler = Sampler(steps=1, grid=AdaptiveGrid(), accept=EntropyBoundAccept(gamma=gamma))
+    assert p_value(sampler, ABSORBING, wild, run_chain(pure_noise(ABSORBING), kernels)) > ERROR_RATE

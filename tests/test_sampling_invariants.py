@@ -13,7 +13,7 @@ from sampling_laws import VOCABULARY, canvas_from, check_all, check_settles, ren
 
 from textdiff.errors import CheckpointError, ConfigError, DataError
 from textdiff.processes import ForwardProcess
-from textdiff.registry import build, names, to_config
+from textdiff.registry import build, member, names, to_config
 from textdiff.sampling import (
     Accept,
     Event,
@@ -35,7 +35,9 @@ from textdiff.sampling.transitions import Move, PosteriorTransition
 rows = st.lists(st.lists(st.booleans(), min_size=0, max_size=7), min_size=1, max_size=4)
 steps = st.integers(1, 9)
 seeds = st.integers(-(2**63), 2**63 - 4)
-grids = st.sampled_from([name for name in names(TimeGrid) if name != "first_hitting"])
+grids = st.sampled_from([name for name in names(TimeGrid) if name not in ("first_hitting", "adaptive")])
+OWN_ACCEPT = {"first_hitting": "first_hitting", "adaptive": "threshold"}
+"""What grids need that do not go with every policy."""
 
 
 def process_of(name: str) -> ForwardProcess:
@@ -72,6 +74,15 @@ def test_first_hitting_grid(frozen: list[list[bool]], seed: int) -> None:
     check_all(sampler, process_of("absorbing"), canvas_from(frozen, range(seed, seed + len(frozen))))
 
 
+@pytest.mark.parametrize("process", ["absorbing", "uniform", "hybrid"])
+@pytest.mark.parametrize("accept", [name for name in names(Accept) if member(Accept, name).settles_some])
+@settings(max_examples=6)
+@given(frozen=rows, seed=seeds)
+def test_adaptive_grid(accept: str, process: str, frozen: list[list[bool]], seed: int) -> None:
+    sampler = build(Sampler, {"grid": "adaptive", "accept": accept})
+    check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
+
+
 @pytest.mark.parametrize("warp", names(Warp))
 @pytest.mark.parametrize("transition", names(Transition))
 def test_every_warp_with_every_transition(warp: str, transition: str) -> None:
@@ -98,7 +109,7 @@ def test_the_preset_for_a_process_is_one_that_fits_it() -> None:
 @pytest.mark.parametrize("schedule", ["linear", "cosine", {"name": "polynomial", "power": 3.0}])
 def test_grids_fall_and_end(grid: str, schedule: object) -> None:
     process = build(ForwardProcess, {"name": "absorbing", "schedule": schedule}, vocabulary=VOCABULARY)
-    accept = "first_hitting" if grid == "first_hitting" else "random"
+    accept = OWN_ACCEPT.get(grid, "random")
     times = list[torch.Tensor]()
     network = wild_denoiser(VOCABULARY)
 
@@ -178,10 +189,12 @@ def test_a_given_mask_stays() -> None:
         ({"accept": "topk"}, "Did you mean 'top_k'"),
         ({"transition": "posterior", "accept": "margin"}, "leave accept and renoise out"),
         ({"transition": "posterior", "renoise": "remdm_cap"}, "leave accept and renoise out"),
+        ({"grid": "adaptive"}, "needs an accept policy that settles some"),
+        ({"grid": "adaptive", "accept": "factor", "renoise": "remdm_cap"}, "and no renoise policy"),
         ({"grid": "first_hitting"}, "needs the accept policy first_hitting or left_to_right"),
         ({"grid": "first_hitting", "accept": "first_hitting", "renoise": "remdm_cap"}, "no renoise policy"),
         ({"renoise": {"name": "remdm_cap", "cap": 1.5}}, "cap must be from 0 to 1"),
-        ({"accept": {"name": "threshold", "probability": 0}}, "probability must be above 0"),
+        ({"accept": {"name": "threshold", "threshold": 0}}, "threshold must be above 0"),
         ({"accept": {"name": "top_k", "randomness": -1}}, "randomness must be a finite number"),
         ({"warps": [{"name": "temperature", "temperature": -0.1}]}, "temperature must be a finite number"),
         ({"warps": [{"name": "temperature", "temperature": float("nan")}]}, "temperature: expected a finite number"),

@@ -18,8 +18,10 @@ from textdiff.cli.options import (
     Device,
     Guidance,
     Guide,
+    MinP,
     Model,
     SamplerName,
+    SamplerSettings,
     Seed,
     Steps,
     Temperature,
@@ -67,6 +69,8 @@ def generate(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
+    min_p: MinP = None,
+    settings: SamplerSettings = None,
     guidance: Guidance = None,
     guide: Guide = None,
     seed: Seed = 0,
@@ -91,7 +95,7 @@ def generate(
 
     Each sample is printed with its prompt and a line end; several are parted by a line that says ---.
     """
-    options = {**sampling(steps, sampler, temperature, top_k, top_p), "guidance": guidance}
+    options = {**sampling(steps, sampler, temperature, top_k, top_p, min_p, settings), "guidance": guidance}
     if guide is not None:
         if guidance is None:
             raise UsageError("--guide goes with --guidance W, how much to lead away from that model")
@@ -115,6 +119,8 @@ def generate(
             result = infiller.generate(text, on_progress=on_progress, **options)
     else:
         result = infiller.generate(text, **options)
+    if steps == "auto":
+        print(f"{result.stats.nfe} network calls for {result.samples[0].tokens} tokens", file=sys.stderr)
     if as_json:
         put_json(report(result))
     else:

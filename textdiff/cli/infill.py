@@ -20,8 +20,10 @@ from textdiff.cli.loading import load_infiller
 from textdiff.cli.many import fill_many
 from textdiff.cli.options import (
     Device,
+    MinP,
     Model,
     SamplerName,
+    SamplerSettings,
     Seed,
     Steps,
     Temperature,
@@ -74,6 +76,8 @@ def infill(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
+    min_p: MinP = None,
+    settings: SamplerSettings = None,
     length: Length = "auto",
     room: Room = None,
     n: Fills = 1,
@@ -143,7 +147,7 @@ def infill(
     )
     request.check(ranks_here().world)
     options = infill_options(
-        sampling(steps, sampler, temperature, top_k, top_p),
+        sampling(steps, sampler, temperature, top_k, top_p, min_p, settings),
         seed=seed,
         room=room,
         length=length,

@@ -17,6 +17,21 @@ def _at_least_0(value: float | None) -> float | None:
     return value
 
 
+def _steps(value: str | None) -> Any:
+    """A number of at least 1, or the word."""
+    if value is None or value == "auto":
+        return value
+    if not value.strip().isdecimal() or int(value) < 1:
+        raise typer.BadParameter(f"{value!r} is neither a number of at least 1 nor the word auto.")
+    return int(value)
+
+
+def _share(value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= 1:
+        raise typer.BadParameter(f"{value} is not from 0 to 1.")
+    return value
+
+
 def _top_p(value: float | None) -> float | None:
     if value is not None and not 0 < value <= 1:
         raise typer.BadParameter(f"{value} is not above 0 and at most 1.")
@@ -45,7 +60,13 @@ Device = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option("--steps", min=1, metavar="N", help="Refinement steps: more is slower, better.")
+    str | None,
+    typer.Option(
+        "--steps",
+        metavar="N|auto",
+        callback=_steps,
+        help="Refinement steps: more is slower, better; auto takes what accept.gamma nats of error a step need.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Any integer; the same one gives the same result.")]
 SamplerName = Annotated[
@@ -62,6 +83,16 @@ TopK = Annotated[int | None, typer.Option("--top-k", min=1, metavar="K", help="O
 TopP = Annotated[
     float | None,
     typer.Option("--top-p", metavar="P", callback=_top_p, help="Only the most probable tokens that together reach P."),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        "--min-p", metavar="P", callback=_share, help="Only tokens at least P times as probable as the best one."
+    ),
+]
+SamplerSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE…", help="Change keys of the sampler, such as accept.threshold=0.8."),
 ]
 Guidance = Annotated[
     float | None,
@@ -104,8 +135,22 @@ def check_sampler(name: str | None) -> None:
 
 
 def sampling(
-    steps: int | None, sampler: str | None, temperature: float | None, top_k: int | None, top_p: float | None
+    steps: str | None,
+    sampler: str | None,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None,
+    settings: list[str] | None,
 ) -> dict[str, Any]:
     """The sampling options as `Infiller` takes them."""
     check_sampler(sampler)
-    return {"steps": steps, "sampler": sampler, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    return {
+        "steps": steps,
+        "sampler": sampler,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "settings": settings or [],
+    }

@@ -7,6 +7,7 @@ from textdiff.files.finding import find_file
 from textdiff.files.folders import atomic_folder, require_place, require_replaceable
 from textdiff.files.manifest import MANIFEST, require_intact, sha256_of, verify_folder
 from textdiff.files.naming import unusable
+from textdiff.files.overrides import apply_override
 from textdiff.files.reading import read_bytes, read_json, read_object, system_words, write_json
 from textdiff.files.self_contained import require_self_contained
 from textdiff.files.staging import clean_stale
@@ -16,6 +17,7 @@ __all__ = [
     "MANIFEST",
     "CountedFile",
     "append_line",
+    "apply_override",
     "atomic_file",
     "atomic_folder",
     "atomic_write",

@@ -21,7 +21,7 @@ from textdiff.infiller.drafts import Plan
 from textdiff.infiller.filling import Filler
 from textdiff.infiller.parts import Memory, fill_parts
 from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats, Target
-from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions, require_order
+from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions, Steps, require_order
 from textdiff.infiller.shelf import Shelf
 from textdiff.infiller.targets import Lengths, TargetWriter
 from textdiff.infiller.writing import Progress, text_constraint, write
@@ -74,11 +74,13 @@ class Infiller(Abilities):
         documents: Fillable | list[Fillable] | list[str] | list[Document],
         *,
         seed: int = 0,
-        steps: int | None = None,
+        steps: Steps | None = None,
         sampler: Sampler | str | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
+        settings: Sequence[str] = (),
         length: LengthChoice = "auto",
         room: int | None = None,
         n: int = 1,
@@ -95,7 +97,7 @@ class Infiller(Abilities):
         Args:
             documents: one document or several: text, bytes, or a parsed `Document`.
             seed: any integer.
-            steps, sampler, temperature, top_k, top_p: see `SamplerOptions`.
+            steps, sampler, temperature, top_k, top_p, min_p, settings: see `SamplerOptions`.
             length: of gaps that ask for none, in tokens: a number, (least, most), or how it is found: `model` by the model's
                 own fillers, `search` by trying, `auto` the first where the model knows a filler.
             room: tokens at most, of gaps whose length is found.
@@ -120,7 +122,9 @@ class Infiller(Abilities):
             raise UsageError(f"n must be between 1 and {MAX_ALTERNATIVES}, got {n}")
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise UsageError(f"min_confidence must be between 0 and 1, got {min_confidence}")
-        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p).apply(self.samplers.infill)
+        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, None, min_p, settings).apply(
+            self.samplers.infill
+        )
         filler = Filler(self.model, self.tokenizer, chosen, self._method(length), self._bias, score or n > 1)
         began = time.perf_counter()
         parts = [self._parts(document, seed, length, room, tuple(must), tuple(forbid)) for document in parsed]
@@ -139,11 +143,13 @@ class Infiller(Abilities):
         n: int = 1,
         max_new_tokens: int | None = None,
         seed: int = 0,
-        steps: int | None = None,
+        steps: Steps | None = None,
         sampler: Sampler | str | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
+        settings: Sequence[str] = (),
         guidance: float | None = None,
         guide: Infiller | None = None,
         on_progress: Callable[[Progress], None] | None = None,
@@ -155,7 +161,7 @@ class Infiller(Abilities):
             n: how many samples; sample i depends on (seed, i) only.
             max_new_tokens: how many tokens to write; by default as many as the context holds, at most 128.
             seed: any integer.
-            steps, sampler, temperature, top_k, top_p, guidance: see `SamplerOptions`.
+            steps, sampler, temperature, top_k, top_p, min_p, settings, guidance: see `SamplerOptions`.
             guide: a worse model of the same tokens, which guidance leads away from; by default this one without the prompt.
             on_progress: called while rows are written.
 
@@ -169,7 +175,9 @@ class Infiller(Abilities):
         healed = self.tokenizer.carries_spaces and text.endswith(" ")
         given = [*self.tokenizer.prefix_ids, *self.tokenizer.encode(text[:-1] if healed else text)]
         count = self._new_tokens(len(given), max_new_tokens)
-        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance).apply(self.samplers.generate)
+        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance, min_p, settings).apply(
+            self.samplers.generate
+        )
         require_order(self.model.process, chosen)
         if chosen.guidance.asks_twice and not text and guide is None:
             raise UsageError(
@@ -196,11 +204,13 @@ class Infiller(Abilities):
         n: int = 1,
         rerank: Rerank = "likelihood",
         seed: int = 0,
-        steps: int | None = None,
+        steps: Steps | None = None,
         sampler: Sampler | str | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
+        settings: Sequence[str] = (),
         lengths: Lengths = "first",
         guidance: float | None = None,
         guide: Infiller | None = None,
@@ -213,7 +223,8 @@ class Infiller(Abilities):
             sources: texts of the kind that the model was trained on.
             n: how many candidates to write for each.
             rerank: which of several is taken: the likeliest, or the one of minimum Bayes risk, most like all the others.
-            seed, steps, sampler, temperature, top_k, top_p, guidance, guide: as for `generate`; without its source, by default.
+            seed, steps, sampler, temperature, top_k, top_p, min_p, settings, guidance: as for `generate`.
+            guide: as for `generate`; by default this model without the source.
             lengths, one_line: see `TargetWriter`.
             on_done: called with the number of sources that have their targets.
 
@@ -224,7 +235,9 @@ class Infiller(Abilities):
         if not 1 <= n <= MAX_ALTERNATIVES:
             raise UsageError(f"n must be between 1 and {MAX_ALTERNATIVES}, got {n}")
         check_rerank(rerank)
-        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance).apply(self.samplers.infill)
+        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance, min_p, settings).apply(
+            self.samplers.infill
+        )
         require_order(self.model.process, chosen)
         weak = self.guiding(guide)
         writer = TargetWriter(self.model, self.pair_layout(), chosen, n, rerank, seed, one_line, lengths, weak)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from textdiff.errors import ConfigError, UsageError
-from textdiff.files import load_yaml
+from textdiff.files import apply_override, load_yaml
 from textdiff.processes import AbsorbingProcess, ForwardProcess
-from textdiff.registry import build
-from textdiff.sampling import Sampler, preset, preset_for
-from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp, Warp
+from textdiff.registry import build, to_config
+from textdiff.sampling import Sampler, preset, preset_for, with_auto_steps
+from textdiff.sampling.warps import MinPWarp, TemperatureWarp, TopKWarp, TopPWarp, Warp
 
 
 @dataclass(frozen=True)
@@ -34,25 +36,32 @@ class DefaultSamplers:
         return asked or DefaultSamplers(infill=infill, generate=generate)
 
 
+Steps = int | Literal["auto"]
+
+
 @dataclass(frozen=True)
 class SamplerOptions:
     """What a caller asks for; None leaves the model's default.
 
     Attributes:
         sampler: a sampler, the name of a preset, or a YAML file; see `sampler_of`.
-        steps: at least 1.
+        steps: at least 1; or `auto`, as many as the sampler finds that it needs: see `with_auto_steps`.
         temperature: at least 0; 0 takes the most probable token.
         top_k: at least 1.
         top_p: above 0, at most 1.
         guidance: at least 0; 1 is none. See `Guidance`.
+        min_p: from 0 to 1.
+        settings: "accept.gamma=0.2" and the like: keys of the sampler, values in YAML.
     """
 
     sampler: Sampler | str | None = None
-    steps: int | None = None
+    steps: Steps | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
     guidance: float | None = None
+    min_p: float | None = None
+    settings: Sequence[str] = ()
 
     def apply(self, default: Sampler) -> Sampler:
         """The sampler to use.
@@ -64,7 +73,9 @@ class SamplerOptions:
         sampler = sampler_of(self.sampler) if isinstance(self.sampler, str) else self.sampler or default
         try:
             if self.steps is not None:
-                sampler = replace(sampler, steps=self.steps)
+                sampler = with_auto_steps(sampler) if self.steps == "auto" else replace(sampler, steps=self.steps)
+            if self.settings:
+                sampler = _changed(sampler, self.settings)
             if self.guidance is not None:
                 sampler = replace(sampler, guidance=replace(sampler.guidance, weight=self.guidance))
             asked: list[Warp] = []
@@ -74,10 +85,12 @@ class SamplerOptions:
                 asked.append(TopKWarp(self.top_k))
             if self.top_p is not None:
                 asked.append(TopPWarp(self.top_p))
+            if self.min_p is not None:
+                asked.append(MinPWarp(self.min_p))
         except ConfigError as error:
             raise UsageError(str(error)) from None
         kept = [warp for warp in sampler.warps if type(warp) not in {type(w) for w in asked}]
-        order = (TemperatureWarp, TopKWarp, TopPWarp)
+        order = (TemperatureWarp, TopKWarp, TopPWarp, MinPWarp)
         warps = sorted(
             kept + asked, key=lambda w: next((i for i, c in enumerate(order) if isinstance(w, c)), len(order))
         )
@@ -101,6 +114,13 @@ def sampler_of(name: str) -> Sampler:
 def temperature_of(sampler: Sampler) -> float:
     """The temperature that a sampler draws at."""
     return next((warp.temperature for warp in sampler.warps if isinstance(warp, TemperatureWarp)), 1.0)
+
+
+def _changed(sampler: Sampler, settings: Sequence[str]) -> Sampler:
+    values = to_config(sampler)
+    for setting in settings:
+        apply_override(values, setting)
+    return build(Sampler, values)
 
 
 def require_order(process: ForwardProcess, sampler: Sampler) -> None:

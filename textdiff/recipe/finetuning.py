@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from textdiff.errors import ConfigError
+from textdiff.files import apply_override
 from textdiff.infiller import Checkpoint
-from textdiff.recipe.loading import apply_override
 from textdiff.recipe.recipe import DataConfig, Recipe
 from textdiff.recipe.texts import Texts
 from textdiff.registry import build, to_config

@@ -4,7 +4,7 @@ from textdiff.sampling.accept import Accept
 from textdiff.sampling.constraints import Automata, Constraint, FillersLast, TokenClasses
 from textdiff.sampling.grids import TimeGrid
 from textdiff.sampling.guidance import Guidance
-from textdiff.sampling.presets import preset, preset_for, preset_names
+from textdiff.sampling.presets import preset, preset_for, preset_names, with_auto_steps
 from textdiff.sampling.renoise import Renoise
 from textdiff.sampling.sampler import Sampler
 from textdiff.sampling.samples import Event, Samples
@@ -31,4 +31,5 @@ __all__ = [
     "preset",
     "preset_for",
     "preset_names",
+    "with_auto_steps",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 
 from textdiff.errors import ConfigError, nearest
@@ -18,12 +19,18 @@ from textdiff.sampling.accept import (
     TopKAccept,
     TopProbabilityAccept,
 )
-from textdiff.sampling.grids import CosineGrid, FirstHittingGrid
-from textdiff.sampling.renoise import RemdmCapRenoise
+from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, FirstHittingGrid
+from textdiff.sampling.renoise import NeverRenoise, RemdmCapRenoise
 from textdiff.sampling.sampler import Sampler
-from textdiff.sampling.transitions import PosteriorTransition
+from textdiff.sampling.transitions import AcceptTransition, PosteriorTransition
+from textdiff.sampling.warps import TemperatureWarp
 
+_COLD = (TemperatureWarp(0.0),)
 _PRESETS = {
+    "mdlm": Sampler(steps=128, accept=RandomAccept()),
+    "d3pm": Sampler(steps=128, transition=PosteriorTransition()),
+    "llada": Sampler(accept=TopKAccept(), warps=_COLD),
+    "fast_dllm": Sampler(grid=AdaptiveGrid(), accept=ThresholdAccept(), warps=_COLD),
     "ancestral": Sampler(steps=128, accept=RandomAccept()),
     "first_hitting": Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept()),
     "maskgit": Sampler(steps=16, grid=CosineGrid(), accept=TopKAccept(randomness=4.5)),
@@ -46,14 +53,25 @@ def preset_names() -> list[str]:
 
 
 def preset(name: str) -> Sampler:
-    """A sampler by name; `dataclasses.replace` changes its options.
+    """A sampler by name, with hyphens or underscores; `dataclasses.replace` changes its options.
 
     Raises:
         ConfigError: no preset has that name.
     """
-    if name not in _PRESETS:
+    known = _PRESETS.get(name.replace("-", "_"))
+    if known is None:
         raise ConfigError(f"no sampler is named {name!r}.{nearest(name, _PRESETS)} Known: {', '.join(preset_names())}")
-    return _PRESETS[name]
+    return known
+
+
+def with_auto_steps(sampler: Sampler) -> Sampler:
+    """The same sampler as one that takes as many network calls as it needs.
+
+    Its accept policy stays where it decides how many tokens settle; else tokens settle together as long as what they can
+    lack of each other is bounded (`entropy_bound`), and nothing goes back to noise.
+    """
+    accept = sampler.accept if sampler.accept.settles_some else EntropyBoundAccept()
+    return replace(sampler, grid=AdaptiveGrid(), transition=AcceptTransition(), accept=accept, renoise=NeverRenoise())
 
 
 @singledispatch

@@ -15,7 +15,7 @@ from textdiff.processes import ForwardProcess
 from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAccept, RandomAccept
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
-from textdiff.sampling.grids import FirstHittingGrid, TimeGrid, UniformGrid
+from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
@@ -58,6 +58,15 @@ class Sampler:
             self.accept == RandomAccept() and isinstance(self.renoise, NeverRenoise)
         ):
             raise ConfigError("the posterior transition decides alone what settles: leave accept and renoise out")
+        if isinstance(self.grid, AdaptiveGrid) and not (
+            isinstance(self.transition, AcceptTransition)
+            and self.accept.settles_some
+            and isinstance(self.renoise, NeverRenoise)
+        ):
+            raise ConfigError(
+                "the adaptive grid needs an accept policy that settles some tokens in every step "
+                "(entropy_bound, factor, threshold) and no renoise policy"
+            )
         if isinstance(self.grid, FirstHittingGrid) and not (
             isinstance(self.transition, AcceptTransition)
             and isinstance(self.accept, (FirstHittingAccept, LeftToRightAccept))

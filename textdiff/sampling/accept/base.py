@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,12 @@ class Accept:
     """A member overrides `plan` (before the network), `choose` (after it), or both.
 
     Ending is not its business: in a row's last step the sampler settles all that is left.
+
+    Attributes:
+        settles_some: whether it settles at least one token in every step, as many as it thinks right.
     """
+
+    settles_some: ClassVar[bool] = False
 
     def plan(self, step: Step) -> Tensor:
         """Bool [B, L]: the noisy positions whose logits are needed. A row with none costs no network call."""

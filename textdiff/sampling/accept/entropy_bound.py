@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ class EntropyBoundAccept(Accept):
 
     Source: arXiv 2505.24857, section 3.
     """
+
+    settles_some: ClassVar[bool] = True
 
     gamma: float = 0.1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -26,6 +27,8 @@ class FactorAccept(Accept):
 
     Source: Fast-dLLM, arXiv 2505.22618, section 3.3 and theorem 1.
     """
+
+    settles_some: ClassVar[bool] = True
 
     factor: float = 1.0
 

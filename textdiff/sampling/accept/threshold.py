@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,17 +21,19 @@ class ThresholdAccept(Accept):
     """Settles every proposal of at least this probability, and in any case the most probable one of each row.
 
     Attributes:
-        probability: above 0, at most 1.
+        threshold: a probability above 0, at most 1.
 
     Source: Fast-dLLM, arXiv 2505.22618, section 3.3.
     """
 
-    probability: float = 0.9
+    settles_some: ClassVar[bool] = True
+
+    threshold: float = 0.9
 
     def __post_init__(self) -> None:
-        if not 0 < self.probability <= 1:
-            raise ConfigError(f"probability must be above 0 and at most 1, got {self.probability}")
+        if not 0 < self.threshold <= 1:
+            raise ConfigError(f"threshold must be above 0 and at most 1, got {self.threshold}")
 
     def choose(self, step: Step) -> Tensor:
         confidence = step.confidence
-        return (confidence >= math.log(self.probability)) | (rank_by_score(step.row, confidence) == 0)
+        return (confidence >= math.log(self.threshold)) | (rank_by_score(step.row, confidence) == 0)

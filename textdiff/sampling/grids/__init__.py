@@ -1,9 +1,10 @@
 """At which times the steps end."""
 
+from textdiff.sampling.grids.adaptive import AdaptiveGrid
 from textdiff.sampling.grids.base import TimeGrid
 from textdiff.sampling.grids.cosine import CosineGrid
 from textdiff.sampling.grids.equal_alpha import EqualAlphaGrid
 from textdiff.sampling.grids.first_hitting import FirstHittingGrid
 from textdiff.sampling.grids.uniform import UniformGrid
 
-__all__ = ["CosineGrid", "EqualAlphaGrid", "FirstHittingGrid", "TimeGrid", "UniformGrid"]
+__all__ = ["AdaptiveGrid", "CosineGrid", "EqualAlphaGrid", "FirstHittingGrid", "TimeGrid", "UniformGrid"]

@@ -9,6 +9,9 @@ from torch import Tensor
 from textdiff.registry import family
 from textdiff.sampling.step import Step
 
+EARLIEST = 1e-12
+"""A token settles almost surely before 0; rounding must not say otherwise, or all the rest would settle at once."""
+
 
 @family
 class TimeGrid(ABC):

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from textdiff.registry import register
-from textdiff.sampling.grids.base import TimeGrid
+from textdiff.sampling.grids.base import EARLIEST, TimeGrid
 from textdiff.sampling.step import Step, Stream
-
-_EARLIEST = 1e-12
-"""A token settles almost surely before 0; rounding must not say otherwise, or all the rest would settle at once."""
 
 
 @register(TimeGrid, "first_hitting")
@@ -27,7 +24,7 @@ class FirstHittingGrid(TimeGrid):
         left = step.noisy.sum(-1)
         u = step.draws.fold(Stream.TIME).uniform().squeeze(-1)
         noise = (1 - step.alpha_t) * u ** (1 / left.clamp(min=1))
-        return step.process.schedule.inverse(1 - noise).clamp(min=_EARLIEST)
+        return step.process.schedule.inverse(1 - noise).clamp(min=EARLIEST)
 
     def observed(self, step: Step) -> Tensor:
         return step.s
