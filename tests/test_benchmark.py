@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from tiny import TEXT, run, save_tiny
 import textdiff
 from textdiff.errors import ConfigError, DataError, UsageError
 from textdiff.evaluation import BenchmarkMetric, evaluate
-from textdiff.evaluation.benchmark import Figure, Subject, load_suite, read_report, run_suite
+from textdiff.evaluation.benchmark import CellResult, Figure, Subject, load_suite, read_report, run_suite
+from textdiff.evaluation.benchmark.records import read_cell, write_cell
 from textdiff.files import dump_yaml
 from textdiff.metrics import Score
 from textdiff.registry import register
@@ -151,7 +153,7 @@ def test_the_command_under_a_figure_gives_it_again(made: tuple[Path, Path], tmp_
 
 def test_the_page_in_markdown(made: tuple[Path, Path]) -> None:
     page = (made[1] / "report.md").read_text()
-    assert "| tiny | joint/true | confidence,steps=2 | 4 |" in page and "bits/byte" in page
+    assert "| tiny | joint/true | confidence, steps=2 | 4 |" in page and "bits/byte" in page
     for line in page.splitlines():
         if line.startswith("| "):
             assert line.endswith(" |")
@@ -216,6 +218,14 @@ def test_a_folder_with_other_things_is_left_alone(place: Path, tmp_path: Path) -
     (tmp_path / "letter.txt").write_text("Dear")
     ended = run("benchmark", write_suite(place), "-o", tmp_path)
     assert ended.code == 3 and "no benchmark" in ended.err and [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("score", [(math.nan, 0.1), (2.0, math.inf), (2.0, None), (2.0, 0.5)])
+def test_a_figure_is_read_back_as_it_was(score: tuple[float, float | None], tmp_path: Path) -> None:
+    figure = Figure(Score("x", score[0], "u", 3, score[1], "s:1"), "g", "w", "words", 2.0)
+    write_cell(tmp_path / "a.json", CellResult("a", (figure,), None, {}, 1.0, "cpu"))
+    again = read_cell(tmp_path / "a.json", "a")
+    assert again is not None and repr(again.figures) == repr((figure,))
 
 
 def test_a_damaged_cell_is_named(place: Path, tmp_path: Path) -> None:

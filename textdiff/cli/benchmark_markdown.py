@@ -38,14 +38,16 @@ def _lines(report: Report, pictures: Sequence[tuple[str, str]]) -> Iterator[str]
     yield f"Made by textdiff {report.version}, seed {report.seed}, with `{code(report.command)}`.\n"
     yield f"{INTERVALS}\n"
     yield from _inputs(report)
-    for title, name in pictures:
-        yield f"![{literal(title)}]({name})\n"
     for section in sections(report):
         yield f"## {literal(section.title)}\n"
+        yield f"{literal(section.explained)}\n"
         for table in section.tables:
             yield f"### {literal(table.title)}\n"
             yield from table_lines(table)
             yield ""
+    for title, name in pictures:
+        yield f"## {literal(title)}\n"
+        yield f"![{literal(title)}]({name})\n"
     yield from _origins(report)
 
 

@@ -32,10 +32,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """All tables of a metric; `metric` is its name in the suite."""
+    """All tables of a metric, and what a reader of them should know."""
 
     title: str
-    metric: str
+    explained: str
     tables: list[Table]
 
 
@@ -50,7 +50,7 @@ def sections(report: Report) -> list[Section]:
         cells = [cell for cell in report.cells if cell.metric == metric["as"]]
         number = metric["as"].removeprefix(metric["name"]).removeprefix("-")
         title = kind.title + (f" ({number})" if number else "")
-        found.append(Section(title, metric["as"], [*_tables(report, cells, kind)]))
+        found.append(Section(title, kind.explained, [*_tables(report, cells, kind)]))
     return found
 
 
@@ -71,7 +71,7 @@ def _main_table(
     for cell in cells:
         for figure in cell.figures:
             if figure.group == group and not figure.axis:
-                key = (cell.model, figure.way, cell.setting, str(number_of(report, cell)))
+                key = (cell.model, figure.way, setting_name(cell), str(number_of(report, cell)))
                 rows.setdefault(key, {})[figure.score.name] = figure.score
     present = dict.fromkeys(score.name for row in rows.values() for score in row.values())
     names = [name for name in (kind.columns or present) if name in present]
@@ -90,17 +90,22 @@ def _curve_tables(cells: Sequence[ReportCell], kind: type[BenchmarkMetric], data
     for axis, name in axes_of(cells, group):
         curves = curves_along(cells, group, axis, name)
         places = sorted({round(figure.at or 0.0, 2) for curve in curves.values() for figure in curve})
-        header = [_AXES.get(axis, axis), *curves]
+        header = [axis_name(axis), *curves]
         unit = next(iter(curves.values()))[0].score.unit
         rows = []
         for place in places:
             at = [[f.score for f in curve if round(f.at or 0.0, 2) == place] for curve in curves.values()]
             rows.append([f"{place:g}", *(value(found[0] if found else None) for found in at)])
         of = f"{data}: {group}" if group else data
-        yield Table(f"{of}: {heading(name, unit)} by {_AXES.get(axis, axis)}", 1, header, rows)
+        yield Table(f"{of}: {heading(name, unit)} by {axis_name(axis)}", 1, header, rows)
 
 
-_AXES = {"mask_share": "share of masked tokens", "time": "time t", "words": "number of words"}
+def axis_name(axis: str) -> str:
+    """What an axis is called."""
+    return _AXES.get(axis, axis.replace("_", " "))
+
+
+_AXES = {"mask_share": "share of masked tokens", "time": "time t (0: text, 1: noise)", "words": "number of words"}
 
 
 def axes_of(cells: Sequence[ReportCell], group: str) -> list[tuple[str, str]]:
@@ -111,17 +116,22 @@ def axes_of(cells: Sequence[ReportCell], group: str) -> list[tuple[str, str]]:
 
 def curves_along(cells: Sequence[ReportCell], group: str, axis: str, name: str) -> dict[str, list[Figure]]:
     """The figures of a score along an axis, by model, way and sampler; of a sweep only its last setting."""
-    last = {(cell.model, cell.sampler): cell.id for cell in cells}
+    last = {(cell.model, cell.sampler): cell.id for cell in cells if cell.figures}
     several = len({cell.model for cell in cells}) > 1
     found: dict[str, list[Figure]] = {}
     for cell in cells:
-        if last[cell.model, cell.sampler] != cell.id:
+        if last.get((cell.model, cell.sampler)) != cell.id:
             continue
         for figure in cell.figures:
             if (figure.group, figure.axis, figure.score.name) == (group, axis, name):
-                parts = [cell.model if several or not figure.way else "", figure.way, cell.setting]
+                parts = [cell.model if several or not figure.way else "", figure.way, setting_name(cell)]
                 found.setdefault(", ".join(filter(None, parts)), []).append(figure)
     return {label: sorted(curve, key=lambda figure: figure.at or 0.0) for label, curve in found.items()}
+
+
+def setting_name(cell: ReportCell) -> str:
+    """The sampler of a cell, and the options that vary."""
+    return cell.setting.replace(",", ", ")
 
 
 def number_of(report: Report, cell: ReportCell) -> int:
@@ -156,12 +166,10 @@ def value(score: Score | None) -> str:
     if not math.isfinite(score.value):
         return "unknown"
     if score.interval is None:
-        return f"{score.value:.4g}"
+        return f"{score.value:.4g}" + ("" if score.standard_error is None else " ± unknown")
     half = (score.interval[1] - score.interval[0]) / 2
     if abs(score.value) >= _HUGE:
         return f"{score.value:.2e} ± {half:.0e}"
-    if not math.isfinite(half):
-        return f"{score.value:.4g} ± unknown"
     if half == 0:
         return f"{score.value:.4g} (n = {score.n:,})"
     decimals = min(max(0, 1 - math.floor(math.log10(half))), 4)

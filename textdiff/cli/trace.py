@@ -6,16 +6,13 @@ and the class of elements that are there already.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from textdiff import __version__
+from textdiff.cli.pages import fill_page, policy, resource
 from textdiff.cli.recording import Change, Recording, Shown
 from textdiff.cli.trace_parts import as_html, document_html, facts_html, gap_html, legend_html
 from textdiff.cli.visible import visible
@@ -56,10 +53,10 @@ class Trace:
         frames = self._recording.play(finals)
         cells = _last_looks(frames)
         pairs = zip(result.gaps, self._document.gaps, strict=True)
-        style, script = _resource("trace.css"), _resource("trace.js")
-        return _fill(
-            _resource("trace.html"),
-            policy=_policy(style, script),
+        style, script = resource("trace.css"), resource("trace.js")
+        return fill_page(
+            resource("trace.html"),
+            policy=policy(style, script),
             version=as_html(__version__),
             name=as_html(name) or "A filled document",
             style=style,
@@ -81,27 +78,6 @@ def write_trace(path: str | Path, trace: Trace, result: InfillResult, name: str 
         ResourceError: the disk is full.
     """
     atomic_write(path, trace.page(result, name).encode())
-
-
-def _fill(template: str, **values: str) -> str:
-    """The template with values for its {{names}}; what looks like one in a value is text."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], template)
-
-
-def _resource(name: str) -> str:
-    return (files("textdiff.cli") / name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Nothing may be loaded, and no other style or script may run."""
-    return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(source: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
 def _last_looks(frames: Sequence[Sequence[Change]]) -> dict[int, list[Shown]]:

@@ -56,6 +56,15 @@ class InfillMetric(BenchmarkMetric):
     repeats: int = 4
     score_fills: bool = True
     title: ClassVar[str] = "Infilling"
+    explained: ClassVar[str] = (
+        "Words are cut out of the texts, filled, and compared with what stood there. Methods are named METHOD/LENGTH. joint: "
+        "textdiff fills all gaps of a document at once, in a number of refinement steps; gap_alone: one gap at a time; "
+        "left_only: the same network sees nothing to the right of a gap; masks_at_once, masks_in_turn: what fill-mask users "
+        "do, all masks in one call, or one after the other; most_frequent: no network. The length is what the method is told: "
+        "true (tokens) or words of the original, auto, model or search (to be found), or a number of tokens. "
+        "bits/byte is the bound of the original given the number of its tokens, under the law that the method draws from, "
+        "whatever the sampler; NELBO of the fills says how well what was written fits the text, the lower the better."
+    )
     columns: ClassVar[tuple[str, ...]] = (
         "exact_match",
         "token_accuracy",
@@ -65,7 +74,8 @@ class InfillMetric(BenchmarkMetric):
         "fill_nelbo",
         "calls",
     )
-    curves: ClassVar[tuple[str, ...]] = ("exact_match", "chrf", "bits_per_byte", "fill_nelbo")
+    curves: ClassVar[tuple[str, ...]] = ("exact_match", "chrf", "bits_per_byte")
+    by_calls: ClassVar[tuple[str, ...]] = ("exact_match", "chrf", "fill_nelbo")
     calls: ClassVar[str | None] = "calls"
 
     def __post_init__(self) -> None:

@@ -27,6 +27,10 @@ class NelboMetric(BenchmarkMetric):
     repeats: int = 1
     max_windows: int | None = None
     title: ClassVar[str] = "Likelihood"
+    explained: ClassVar[str] = (
+        "How well the texts are predicted, the lower the better. The NELBO is an upper bound, and so are the figures made from "
+        "it; the NLL of a left-to-right model is exact. Bounds of different noise families are no ranking."
+    )
     curves: ClassVar[tuple[str, ...]] = ("cross_entropy", "nelbo_integrand")
 
     def __post_init__(self) -> None:
@@ -63,6 +67,10 @@ class EntropyMetric(BenchmarkMetric):
     """What counting alone reaches on the same texts: entropies of their tokens, alone and given the one before."""
 
     title: ClassVar[str] = "Entropy of the texts"
+    explained: ClassVar[str] = (
+        "What counting the tokens of these very texts reaches, alone and given the token before: of a small text it is low, as "
+        "the counts know the text."
+    )
 
     def measure(self, subject: Subject) -> Iterator[Figure]:
         found = evaluate(

@@ -60,14 +60,18 @@ class BenchmarkMetric(ABC):
 
     Attributes:
         title: the heading in reports.
+        explained: what a reader of the tables should know, in sentences.
         columns: names of the scores that tables show; by default all.
-        curves: names of the scores that are drawn, over the axes of figures and over network calls.
-        calls: the name of the score that counts network calls, if there is one.
+        curves: names of the scores that are drawn along the axes of figures.
+        by_calls: names of the scores that are drawn over network calls.
+        calls: the name of the score that counts those, if there is one.
     """
 
     title: ClassVar[str]
+    explained: ClassVar[str] = ""
     columns: ClassVar[tuple[str, ...]] = ()
     curves: ClassVar[tuple[str, ...]] = ()
+    by_calls: ClassVar[tuple[str, ...]] = ()
     calls: ClassVar[str | None] = None
 
     def settings(self, settings: Sequence[Setting]) -> Sequence[Setting | None]:

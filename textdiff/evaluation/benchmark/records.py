@@ -44,9 +44,8 @@ class CellResult:
 def plain_figure(figure: Figure) -> dict[str, Any]:
     """A figure as JSON takes it, with its 95 % interval, and whether it is `exact`; numbers that are not finite are None."""
     score = figure.score
-    interval = score.interval
-    known = interval is not None and all(map(math.isfinite, interval))
-    more = {"interval": list(interval) if interval and known else None, "exact": score.standard_error is None}
+    interval = list(score.interval) if score.interval is not None and math.isfinite(score.value) else None
+    more = {"interval": interval, "exact": score.standard_error is None}
     return score.plain() | more | {"group": figure.group, "way": figure.way, "axis": figure.axis, "at": figure.at}
 
 
