@@ -35,6 +35,7 @@ from textdiff.processes import ForwardProcess, InterpolatingProcess
 from textdiff.registry import build
 from textdiff.sampling import Sampler, preset, preset_names
 from textdiff.sampling.accept import Accept, EntropyBoundAccept, FactorAccept, ThresholdAccept
+from textdiff.sampling.grids import AdaptiveGrid
 from textdiff.text.canvas import Canvas
 
 SHORT, LONG = Source.random(3, 4, seed=2), Source.random(16, 8, seed=2)
@@ -110,7 +111,7 @@ def versions(name: str, most: int) -> Iterator[tuple[Sampler, int]]:
     """A preset from many network calls to few, and its steps for each `most` tokens of a text."""
     sampler = preset(name)
     for accept in ADAPTIVE.get(name, ()):
-        yield replace(sampler, accept=accept), most
+        yield replace(sampler, accept=accept, grid=AdaptiveGrid()), most
     for steps in () if name in ADAPTIVE else numbers_of_steps(most)[::-1]:
         yield sampler, steps
 
@@ -191,10 +192,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def presets_for(process: str, asked: str | None) -> list[str]:
-    """The asked ones; else, without absorbing noise, those whose own transition fits any noise."""
+    """The asked ones; else all that draw at random, once each; without absorbing noise, what fits any noise."""
     if asked is not None:
         return asked.split(",")
-    return preset_names() if process == "absorbing" else ["posterior"]
+    if process != "absorbing":
+        return ["posterior"]
+    distinct = {preset(name): name for name in sorted(preset_names(), reverse=True)}
+    return sorted(name for sampler, name in distinct.items() if not any(warp.greedy for warp in sampler.warps))
 
 
 def main() -> None:

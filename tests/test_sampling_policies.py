@@ -249,3 +249,30 @@ def test_i4_last_bits_do_not_order_what_is_equally_sure() -> None:
     for seed in range(20):
         noise = 1e-6 * torch.randn(6, generator=torch.Generator().manual_seed(seed))
         assert rank_by_score(row, exact + noise).tolist() == [2, 0, 3, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("free", "rounds"),
+    [
+        (8, [[0], [4], [2, 6], [1, 3, 5, 7]]),
+        (6, [[0], [4], [2], [1, 3, 5]]),
+        (2, [[0], [1]]),
+        (1, [[0]]),
+    ],
+)
+def test_dilated_accept_settles_what_is_far_apart(free: int, rounds: list[list[int]]) -> None:
+    """Beside a row whose free positions stand among given ones; all halves again and again."""
+    frozen = [[False] * free, [flag for _ in range(free) for flag in (True, False)]]
+    settled = list[Tensor]()
+    samples = preset("dilated").sample(
+        wild_denoiser(VOCABULARY),
+        process_of("absorbing"),
+        canvas_from(frozen, [1, 2]),
+        on_step=lambda event: settled.append(~event.noisy),
+    )
+    assert samples.nfe.tolist() == [len(rounds)] * 2
+    before = set[int]()
+    for expected, now in zip(rounds, settled, strict=True):
+        before |= set(expected)
+        assert now[0, :free].nonzero().squeeze(-1).tolist() == sorted(before)
+        assert now[1, 1 : 2 * free : 2].nonzero().squeeze(-1).tolist() == sorted(before)

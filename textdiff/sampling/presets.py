@@ -8,6 +8,7 @@ from functools import singledispatch
 from textdiff.errors import ConfigError, nearest
 from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, ForwardProcess
 from textdiff.sampling.accept import (
+    DilatedAccept,
     EntropyAccept,
     EntropyBoundAccept,
     FactorAccept,
@@ -40,6 +41,7 @@ _PRESETS = {
     "entropy": Sampler(accept=EntropyAccept()),
     "entropy_bound": Sampler(accept=EntropyBoundAccept()),
     "factor": Sampler(accept=FactorAccept()),
+    "dilated": Sampler(grid=AdaptiveGrid(), accept=DilatedAccept()),
     "threshold": Sampler(accept=ThresholdAccept()),
     "remdm": Sampler(steps=128, renoise=RemdmCapRenoise()),
     "left_to_right": Sampler(grid=FirstHittingGrid(), accept=LeftToRightAccept()),

@@ -65,7 +65,7 @@ class Sampler:
         ):
             raise ConfigError(
                 "the adaptive grid needs an accept policy that settles some tokens in every step "
-                "(entropy_bound, factor, threshold) and no renoise policy"
+                "(dilated, entropy_bound, factor, threshold) and no renoise policy"
             )
         if isinstance(self.grid, FirstHittingGrid) and not (
             isinstance(self.transition, AcceptTransition)

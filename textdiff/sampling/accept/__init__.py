@@ -1,6 +1,7 @@
 """Which noisy positions settle in a step."""
 
 from textdiff.sampling.accept.base import Accept
+from textdiff.sampling.accept.dilated import DilatedAccept
 from textdiff.sampling.accept.entropy import EntropyAccept
 from textdiff.sampling.accept.entropy_bound import EntropyBoundAccept
 from textdiff.sampling.accept.factor import FactorAccept
@@ -15,6 +16,7 @@ from textdiff.sampling.accept.top_probability import TopProbabilityAccept
 
 __all__ = [
     "Accept",
+    "DilatedAccept",
     "EntropyAccept",
     "EntropyBoundAccept",
     "FactorAccept",
