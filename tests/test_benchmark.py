@@ -41,7 +41,7 @@ class ProbeMetric(BenchmarkMetric):
             raise self.error
         assert subject.setting is not None
         self.measured.append(subject.setting.id)
-        yield Figure(Score("steps", subject.setting.call_options()["steps"], "steps", 1, None, "none"))
+        yield Figure(Score("steps", len(subject.setting.id), "steps", 1, None, "none"))
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +199,7 @@ def test_a_cell_that_is_not_defined_is_told(place: Path, tmp_path: Path) -> None
     ("changes", "told"),
     [
         ({"seed": 3}, "suite.seed: 0 there, 3 here"),
-        ({"samplers": [{"name": "confidence", "steps": 4}]}, "suite.samplers[0].sampler"),
+        ({"samplers": [{"name": "confidence", "steps": 4}]}, "suite.samplers[0].steps: [1, 2, 3] there, 4 here"),
         ({"metrics": ["probe_of_tests", "entropy"]}, "suite.metrics"),
         ({"data": [{"name": "house", "files": "other.txt"}]}, 'data.house.text.txt: "'),
     ],
@@ -268,6 +268,17 @@ def test_a_missing_text_and_a_missing_model_are_told_before_anything_is_measured
     lost = write_suite(place, "lost.yaml", models=[{"name": "tiny", "model": "tinny"}])
     assert run("benchmark", lost, "-o", tmp_path / "a").code == 5
     assert not ProbeMetric.measured and not (tmp_path / "a").exists()
+
+
+def test_a_sampler_may_stand_in_a_file_beside_the_suite(place: Path, tmp_path: Path) -> None:
+    (place / "own.yaml").write_text("accept: {name: entropy_bound, gamma: 0.2}\n")
+    source = write_suite(place, "file.yaml", samplers=[{"name": "own", "sampler": "own.yaml", "steps": ["auto", 2]}])
+    suite = load_suite(source)
+    assert [setting.id for setting in suite.settings()] == ["own,steps=auto", "own,steps=2"]
+    run_suite(suite, tmp_path / "out")
+    (place / "own.yaml").write_text("accept: {name: entropy_bound, gamma: 0.3}\n")
+    with pytest.raises(ConfigError, match=r"samplers.own.accept.gamma: 0.2 there, 0.3 here"):
+        run_suite(load_suite(source), tmp_path / "out")
 
 
 def test_cells_are_listed_and_found_by_name(place: Path) -> None:

@@ -68,10 +68,11 @@ def report(text: str = "A title") -> Report:
         "context": 64,
     }
     data = {"name": "house", "files": [text], "note": text, "bytes": 10, "sha256": ["0" * 64]}
+    sampler = {"name": "confidence", "sampler": text, "steps": [1, 4], "temperature": 0.0, "top_k": None}
     metrics = ({"as": "nelbo", "name": "nelbo"}, {"as": "infill", "name": "infill"})
     skipped = ReportCell("s", "tiny", "house", "nelbo", "nelbo", "", "", {}, (), text, 0.0, "cpu", text)
     cells = (nelbo(), infilled(1, 1), infilled(2, 4), skipped)
-    return Report(text, text, "1", 0, text, (model,), (data,), (), metrics, cells)
+    return Report(text, text, "1", 0, text, (model,), (data,), (sampler,), metrics, cells)
 
 
 class Reader(HTMLParser):
@@ -130,12 +131,14 @@ def test_hostile_text_in_markdown_is_text() -> None:
     cells = [len(re.split(r"(?<!\\)\|", line)) for line in tables]
     plain = [line for line in markdown(report("x"), [("a", "b")]).splitlines() if line.startswith("|")]
     assert cells == [len(line.split("|")) for line in plain]
-    outside = re.sub(r"`[^`]*`", "", shown)
+    outside = re.sub(r"(?<!\\)`[^`]*`", "", shown)
     assert not re.search(r"(?<!\\)<", outside) and "\u202e" not in shown
     assert len(shown.splitlines()) == len(markdown(report("x"), [("a", "b")]).splitlines())
 
 
 def test_the_tables() -> None:
+    shown = markdown(report())
+    assert "| confidence | A title | steps 1, 4; temperature 0.0 |" in shown
     likelihood, infilling = sections(report())
     assert likelihood.title == "Likelihood" and likelihood.tables[0].rows == [["tiny", "1", "4.000 ± 0.020"]]
     assert likelihood.tables[1].rows == [["0.25", "0.250 ± 0.020"], ["0.75", "0.750 ± 0.020"]]

@@ -52,7 +52,7 @@ def _lines(report: Report, pictures: Sequence[tuple[str, str]]) -> Iterator[str]
 
 
 def inputs(report: Report) -> list[Table]:
-    """What was measured: the models and the texts."""
+    """What was measured: the models, the texts and the samplers."""
     models = [
         [row["name"], row["model"], row["process"], f"{row['parameters']:,}", f"{row['context']:,}", row["weights"]]
         for row in report.models
@@ -64,7 +64,17 @@ def inputs(report: Report) -> list[Table]:
     return [
         _noted("Models", ["model", "from", "noise", "parameters", "context", "weights"], models, report.models),
         _noted("Texts", ["text", "files", "bytes", "sha256"], data, report.data),
+        Table("Samplers", 3, ["name", "sampler", "options"], [*map(_sampler, report.samplers)]),
     ]
+
+
+def _sampler(entry: dict[str, Any]) -> list[str]:
+    """Name, sampler, and what is asked of it; a list is swept over."""
+    asked = {key: value for key, value in entry.items() if key not in ("name", "sampler") and value is not None}
+    options = [
+        f"{key} {', '.join(map(str, value if isinstance(value, list) else [value]))}" for key, value in asked.items()
+    ]
+    return [entry["name"], entry["sampler"] or "the model's own", "; ".join(options)]
 
 
 def _noted(title: str, header: list[str], rows: list[list[str]], entries: Sequence[dict[str, Any]]) -> Table:

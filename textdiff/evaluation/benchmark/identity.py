@@ -26,23 +26,22 @@ def identity(suite: Suite) -> dict[str, Any]:
         CheckpointError: there is no such model.
         DataError: a text is gone.
     """
-    named = {entry.sampler for entry in suite.samplers if entry.sampler is not None}
     return {
         "schema": SCHEMA,
         "version": textdiff.__version__,
         "suite": _without_places(suite),
         "models": {entry.name: fingerprint(entry.model) for entry in suite.models},
         "data": {entry.name: {path.name: sha256_of(path) for path in entry.paths} for entry in suite.data},
-        "samplers": {name: to_config(sampler_of(name)) for name in sorted(named)},
+        "samplers": {e.name: to_config(sampler_of(e.sampler)) for e in suite.samplers if e.sampler is not None},
     }
 
 
 def _without_places(suite: Suite) -> dict[str, Any]:
-    """The suite as plain data, but for where models and texts lie: their hashes stand for them."""
+    """The suite as plain data, but for where models, texts and samplers lie: what is in them stands for them."""
     plain: dict[str, Any] = to_config(suite)
-    for entry in (*plain["models"], *plain["data"]):
-        entry.pop("model", None)
-        entry.pop("files", None)
+    for key, place in (("models", "model"), ("data", "files"), ("samplers", "sampler")):
+        for entry in plain[key]:
+            del entry[place]
     return plain
 
 

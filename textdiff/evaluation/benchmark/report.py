@@ -43,7 +43,7 @@ class ReportCell:
     kind: str
     setting: str
     sampler: str
-    swept: dict[str, float]
+    swept: dict[str, float | str]
     figures: tuple[Figure, ...]
     skipped: str | None
     seconds: float
@@ -133,7 +133,7 @@ def read_report(place: str | Path) -> Report:
         raise DataError(f"{path} is not a report of `textdiff benchmark`") from None
 
 
-def _swept(setting: Setting | None) -> dict[str, float]:
+def _swept(setting: Setting | None) -> dict[str, float | str]:
     return dict(setting.swept) if setting else {}
 
 

@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from textdiff.errors import ConfigError, UsageError
 from textdiff.infiller import SamplerOptions
 from textdiff.sampling import preset
 
+_Steps = int | Literal["auto"] | tuple[int | Literal["auto"], ...] | None
 _Ints = int | tuple[int, ...] | None
 _Floats = float | tuple[float, ...] | None
 _ANY = "confidence"
@@ -29,18 +30,20 @@ class Setting:
     """
 
     name: str
-    swept: tuple[tuple[str, float], ...]
+    swept: tuple[tuple[str, float | str], ...]
     options: SamplerOptions
 
     @property
     def id(self) -> str:
         """Stands for it in the names of cells."""
-        return self.name + "".join(f",{key}={value:g}" for key, value in self.swept)
+        return self.name + "".join(
+            f",{key}={value if isinstance(value, str) else format(value, 'g')}" for key, value in self.swept
+        )
 
     def call_options(self) -> dict[str, Any]:
         """What is asked for, as `Infiller.infill` and `Infiller.generate` take it."""
         given = {f.name: getattr(self.options, f.name) for f in fields(self.options)}
-        return {key: value for key, value in given.items() if value is not None}
+        return {key: value for key, value in given.items() if value not in (None, ())}
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,17 @@ class SamplerEntry:
     Attributes:
         name: what the report calls it.
         sampler: the name of a preset or a YAML file; by default the model's own.
-        steps, temperature, top_k, top_p: see `SamplerOptions`.
+        steps, temperature, top_k, top_p, min_p, guidance: see `SamplerOptions`.
     """
 
     name: str
     sampler: str | None = None
-    steps: _Ints = None
+    steps: _Steps = None
     temperature: _Floats = None
     top_k: _Ints = None
     top_p: _Floats = None
+    min_p: _Floats = None
+    guidance: _Floats = None
 
     def settings(self) -> Iterator[Setting]:
         """One for each combination of values.
@@ -76,6 +81,10 @@ class SamplerEntry:
             options = SamplerOptions(self.sampler, **(values | here))
             _check(options)
             yield Setting(self.name, tuple(here.items()), options)
+
+
+def _said(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _check(options: SamplerOptions) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from textdiff.corpus import Unit, require_file
 from textdiff.errors import ConfigError, DataError
@@ -139,11 +140,13 @@ def load_suite(path: str | Path) -> Suite:
         ConfigError: the file is wrong; the message gives the key, what was found and what is allowed.
         DataError: a file that it names cannot be read.
     """
+    folder = Path(path).parent
+    values = load_yaml(path)
+    _locate_samplers(values.get("samplers"), folder)
     try:
-        suite = build(Suite, load_yaml(path))
+        suite = build(Suite, values)
     except ConfigError as error:
         raise ConfigError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    folder = Path(path).parent
     models = tuple(replace(entry, model=_model(entry.model, folder)) for entry in suite.models)
     return replace(suite, models=models, data=tuple(_located(entry, folder) for entry in suite.data))
 
@@ -153,6 +156,14 @@ def _located(entry: DataEntry, folder: Path) -> DataEntry:
     for path in found:
         require_file(path)
     return replace(entry, files=tuple(map(str, found)))
+
+
+def _locate_samplers(entries: Any, folder: Path) -> None:
+    """Puts the places of files for their names, before anything is built of them."""
+    for entry in entries if isinstance(entries, list) else ():
+        name = entry.get("sampler") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name.lower().endswith((".yaml", ".yml")):
+            entry["sampler"] = str(_plain(find_file(name, folder)))
 
 
 def _plain(path: Path) -> Path:
