@@ -255,6 +255,21 @@ def test_t1_a_step_that_is_not_finite_is_skipped(tmp_path: Path) -> None:
     assert events.count("skipped") == 2
 
 
+def test_t1_bad_batches_are_listed_in_the_log_and_nowhere_else(tmp_path: Path) -> None:
+    """However many there are, a run and its states keep their number only."""
+    sizes = []
+    for bad in ({2}, {1, 3, 5}):
+        folder = tmp_path / str(len(bad))
+        done = train(poisoned(folder, bad, limit=2))
+        assert all(isinstance(value, (int, float)) for value in vars(done).values()) and done.skipped == len(bad)
+        state = json.loads((state_folders(folder)[-1] / "state.json").read_text())
+        sizes.append({name: len(repr(value)) for name, value in state.items() if name != "progress"})
+        records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        found = {record["step"]: record["samples"] for record in records if record["event"] == "skipped"}
+        assert {*found} == bad and all(last - first == 7 for first, last in found.values())
+    assert sizes[0] == sizes[1]
+
+
 def test_a_number_that_is_not_finite_is_null_in_the_log(tmp_path: Path) -> None:
     """JSON knows no other word for it, and a reader of another language would stop there."""
     train(poisoned(tmp_path, {2}, limit=2))
