@@ -118,11 +118,11 @@ def _benches(options: Options) -> list[Task]:
     training = [
         ("H100-bf16", ("--shapes", "H100", "--precisions", "bf16", "--rounds", "10")),
         ("H100-bf16-compiled", ("--shapes", "H100", "--precisions", "bf16", "--rounds", "10", "--compile")),
-        ("H100-bf16-both-compiled",
-         ("--shapes", "H100", "--precisions", "bf16", "--rounds", "10", "--compile", "--compile-peer")),
         ("S32-memory", ("--memory", "S32")),
         *((f"{shape}-{precision}", ("--shapes", shape, "--precisions", precision, "--rounds", "20"))
           for shape in ("S", "M", "C", "BERT") for precision in ("bf16", "fp32")),
+        ("H100-bf16-both-compiled",
+         ("--shapes", "H100", "--precisions", "bf16", "--rounds", "10", "--compile", "--compile-peer")),
     ]  # fmt: skip
     sampling = [
         ("S16-memory", ("--memory", "S16")),
