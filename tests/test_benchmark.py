@@ -153,7 +153,7 @@ def test_the_command_under_a_figure_gives_it_again(made: tuple[Path, Path], tmp_
 
 def test_the_page_in_markdown(made: tuple[Path, Path]) -> None:
     page = (made[1] / "report.md").read_text()
-    assert "| tiny | joint/true | confidence, steps=2 | 4 |" in page and "bits/byte" in page
+    assert "| joint/true | confidence, steps=2 | 4 |" in page and "bits/byte" in page
     for line in page.splitlines():
         if line.startswith("| "):
             assert line.endswith(" |")

@@ -144,8 +144,8 @@ def test_the_tables() -> None:
     assert likelihood.tables[1].rows == [["0.25", "0.250 ± 0.020"], ["0.75", "0.750 ± 0.020"]]
     main, by_words = infilling.tables
     assert main.title == "house: one word"
-    assert main.header == ["model", "method", "sampler", "cell", "exact match (share)", "network calls/gap"]
-    assert main.rows[3] == ["tiny", "joint/auto", "confidence, steps=4", "3", "0.045 ± 0.020", "4.500 ± 0.020"]
+    assert main.header == ["method", "sampler", "cell", "exact match (share)", "network calls/gap"]
+    assert main.rows[3] == ["joint/auto", "confidence, steps=4", "3", "0.045 ± 0.020", "4.500 ± 0.020"]
     assert by_words.header == ["number of words", "joint/true, confidence, steps=4", "joint/auto, confidence, steps=4"]
 
 
@@ -192,8 +192,12 @@ def test_what_is_drawn() -> None:
     assert [curve.label for curve in words.curves] == [f"joint/{k}, confidence, steps=4" for k in ("true", "auto")]
 
 
-def test_several_models_have_curves_of_their_own() -> None:
-    both = replace(report(), cells=(nelbo(), nelbo("other"), infilled(1, 1), infilled(2, 1, "other")))
+def test_several_models_have_rows_and_curves_of_their_own() -> None:
+    both = replace(
+        report(), models=report().models * 2, cells=(nelbo(), nelbo("other"), infilled(1, 1), infilled(2, 1, "other"))
+    )
+    rows = sections(both)[1].tables[0].rows
+    assert [row[:2] for row in rows] == [[name, f"joint/{k}"] for name in ("tiny", "other") for k in ("true", "auto")]
     drawn = {plot.name: plot for plot in plots(both)}
     assert [curve.label for curve in drawn["nelbo-by-mask_share"].panels[0].curves] == ["tiny", "other"]
     assert {curve.label.split(",")[0] for curve in drawn["infill-by-calls"].panels[0].curves} == {"tiny", "other"}

@@ -76,10 +76,17 @@ def _main_table(
     present = dict.fromkeys(score.name for row in rows.values() for score in row.values())
     names = [name for name in (kind.columns or present) if name in present]
     units = {score.name: score.unit for row in rows.values() for score in row.values()}
-    kept = [i for i, heading in enumerate(_LABELS) if heading == _LABELS[0] or any(key[i] for key in rows)]
+    kept = [i for i in range(len(_LABELS)) if _tells(i, [*rows], len(report.models))]
     header = [_LABELS[i] for i in kept] + [heading(name, units[name]) for name in names]
     body = [[key[i] for i in kept] + [value(row.get(name)) for name in names] for key, row in rows.items()]
     return Table(title, len(kept), header, body)
+
+
+def _tells(label: int, rows: Sequence[tuple[str, ...]], models: int) -> bool:
+    """Whether a column of labels says anything: that of a single model does not where others tell the rows apart."""
+    if label == 0:
+        return models > 1 or not any(row[1] or row[2] for row in rows)
+    return any(row[label] for row in rows)
 
 
 _LABELS = ("model", "method", "sampler", "cell")
