@@ -39,6 +39,7 @@ from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.renoise import RemdmCapRenoise, RemdmRescaleRenoise
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.text.canvas import Canvas
+from textdiff.vocabulary import Vocabulary
 
 LANGUAGE = ToyLanguage.random(length=2, seed=3)
 ROWS = 60_000
@@ -406,3 +407,29 @@ def test_the_adaptive_grid_tells_the_time_by_the_noise_that_is_left(gamma: float
     kernels = [chains.entropy_bound(VOCABULARY, wild(t), gamma) for t in (1.0, 0.5)]
     sampler = Sampler(steps=1, grid=AdaptiveGrid(), accept=EntropyBoundAccept(gamma=gamma))
     assert p_value(sampler, ABSORBING, wild, run_chain(pure_noise(ABSORBING), kernels)) > ERROR_RATE
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_thousand_steps_over_fifty_thousand_ids_bend_no_law(dtype: torch.dtype) -> None:
+    """20,000 tokens of a Zipf law, in 400 groups of ids that are alike: a Gumbel in single precision would show here."""
+    vocabulary = Vocabulary(size=50_001, special_ids=(0,), mask_id=0)
+    shuffled = torch.randperm(50_000, generator=torch.Generator().manual_seed(0))
+    weights = -1.1 * torch.arange(1, 50_001, dtype=torch.float64).log()[shuffled]
+    log_p = torch.cat([torch.tensor([-torch.inf]), weights.log_softmax(0)])
+    law = log_p.exp()
+    order = law.argsort(descending=True)
+    group = torch.empty(50_001, dtype=torch.long)
+    group[order] = (law[order].cumsum(0) * 400).long().clamp(max=399)
+    expected = torch.zeros(400, dtype=torch.float64).index_add(0, group, law) * 20_000
+    logits = log_p.to(dtype)
+    samples = Sampler(steps=1000).sample(
+        lambda x_t, t, canvas, where: logits.expand(int(where.sum()), -1),
+        build(ForwardProcess, "absorbing", vocabulary=vocabulary),
+        canvas_of(torch.zeros(20, 1000, dtype=torch.long)),
+    )
+    found = torch.bincount(group[samples.ids.flatten()], minlength=400)
+    kept = expected > 0
+    assert found[~kept].sum() == 0
+    assert scipy.stats.chisquare(found[kept], expected[kept]).pvalue > ERROR_RATE
