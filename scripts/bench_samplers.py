@@ -172,7 +172,7 @@ def draw(rows: list[Row], file: Path) -> None:
     left.set(xlabel="network calls for a text", ylabel="total variation from the source", yscale="log")
     right.set(xlabel="entropy of the ids of a text (nats)", ylabel="nats per token under the source")
     right.set_title("the star is the source itself", fontsize=9)
-    left.legend(fontsize=8, ncols=2, frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=5, frameon=False)
     for axes in (left, right):
         plain_axes(axes)
     figure.suptitle("What samplers get wrong when the network is right")
