@@ -12,9 +12,11 @@ from test_targets import model
 from tiny import run, save_tiny
 
 from textdiff.corpus import PairOptions
-from textdiff.errors import DataError, UsageError
+from textdiff.errors import ConfigError, DataError, UsageError
 from textdiff.evaluation import evaluate, evaluate_translation, translation_scores
-from textdiff.infiller import SamplerOptions, Target
+from textdiff.evaluation.benchmark import SamplerEntry, Subject, Suite, TranslationMetric, run_suite
+from textdiff.evaluation.benchmark.suite import DataEntry, ModelEntry
+from textdiff.infiller import SamplerOptions, Target, load
 
 __all__ = ["model"]  # a fixture
 
@@ -91,6 +93,26 @@ def test_the_command_prints_a_table_and_the_same_as_json(model: Path, tmp_path: 
         trained("absorbing"), [path], [2], n=2, rerank="mbr", options=SamplerOptions(temperature=0.0)
     )
     assert found["translation"][0]["scores"][0] == direct[0].scores[0].plain()
+
+
+def test_it_is_a_metric_of_benchmarks(tmp_path: Path) -> None:
+    path = write_pairs(tmp_path / "pairs.jsonl", 8, seed=5)
+    suite = Suite(
+        models=(ModelEntry("pairs", "default"),),
+        data=(DataEntry("letters", str(path)),),
+        metrics=(TranslationMetric(limit=6),),
+        samplers=(SamplerEntry("confidence", "confidence", steps=(1, 3), temperature=0.0),),
+    )
+    cells = run_suite(suite, tmp_path / "out", lambda name: trained("absorbing"))
+    assert [cell.id for cell in cells] == [f"pairs/letters/translation/confidence,steps={k}" for k in (1, 3)]
+    options = SamplerOptions("confidence", temperature=0.0)
+    direct = evaluate_translation(trained("absorbing"), [path], (1, 3), limit=6, options=options)
+    for cell, row in zip(cells, direct, strict=True):
+        assert tuple(figure.score for figure in cell.figures) == row.scores
+    with pytest.raises(ConfigError, match="must be at least 1"):
+        TranslationMetric(candidates=0)
+    with pytest.raises(UsageError):
+        list(TranslationMetric().measure(Subject(load("default"), [path], setting=suite.settings()[0])))
 
 
 def test_what_cannot_be_measured_is_refused(model: Path, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def heading(name: str, unit: str) -> str:
     return f"{_HEADINGS.get(name, name.replace('_', ' '))} ({unit})"
 
 
-_SAID_BY_UNIT = {"bits_per_byte", "perplexity_per_token", "perplexity_per_word", "calls"}
+_SAID_BY_UNIT = {"bits_per_byte", "perplexity_per_token", "perplexity_per_word", "calls", "network_calls"}
 _HEADINGS = {
     "nelbo": "NELBO",
     "exact_nll": "exact NLL",

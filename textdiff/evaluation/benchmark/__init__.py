@@ -9,6 +9,7 @@ from textdiff.evaluation.benchmark.report import REPORT, Report, ReportCell, mak
 from textdiff.evaluation.benchmark.running import Models, find_cell, measure_cell, run_suite
 from textdiff.evaluation.benchmark.settings import SamplerEntry, Setting
 from textdiff.evaluation.benchmark.suite import Cell, Suite, load_suite
+from textdiff.evaluation.benchmark.translation import TranslationMetric
 
 __all__ = [
     "REPORT",
@@ -28,6 +29,7 @@ __all__ = [
     "Setting",
     "Subject",
     "Suite",
+    "TranslationMetric",
     "compare",
     "find_cell",
     "load_suite",
