@@ -42,13 +42,13 @@ def test_the_error_of_a_difference_and_its_verdict() -> None:
 
 
 def test_many_differences_are_judged_together() -> None:
-    """Chances 0.01, 0.02, 0.03, 0.2: the first is below 0.05 / 4, the second not below 0.05 / 3, and so none after it."""
-    sizes = [2.5758, 2.3263, 2.1701, 1.2816]
+    """Of the chances the first is below 0.05 / 4, the second not below 0.05 / 3, and so the third does not count: 0.05 / 2."""
+    sizes = [2.5758, 2.3263, 2.3080, 1.2816]
     names = ["a", "b", "c", "d"]
     first = report(*(score(0.0, None, name) for name in names))
     second = report(*(score(size, 1.0, name) for size, name in zip(sizes, names, strict=True)))
     found = compare(first, second).differences
-    assert [round(each.chance, 3) for each in found] == [0.01, 0.02, 0.03, 0.2]
+    assert [round(each.chance, 3) for each in found] == [0.01, 0.02, 0.021, 0.2]
     assert [each.exceeds for each in found] == [True, False, False, False]
     alone = compare(report(score(0.0, None, "b")), report(score(sizes[1], 1.0, "b"))).differences
     assert [each.exceeds for each in alone] == [True]

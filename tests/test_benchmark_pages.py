@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from textdiff.cli.benchmark_files import write_report
-from textdiff.cli.benchmark_markdown import markdown
+from textdiff.cli.benchmark_markdown import markdown, table_lines
 from textdiff.cli.benchmark_origins import origins
-from textdiff.cli.benchmark_page import page
+from textdiff.cli.benchmark_page import page, table_html
 from textdiff.cli.benchmark_plots import plots
-from textdiff.cli.benchmark_tables import sections, value
+from textdiff.cli.benchmark_tables import Table, sections, value
 from textdiff.curves import Curve, Panel, Point, can_draw, draw_panels
 from textdiff.evaluation.benchmark import Figure, Report, ReportCell
 from textdiff.metrics import Score
@@ -113,6 +113,14 @@ def test_hostile_text_changes_nothing_of_the_page_but_text() -> None:
             assert str(attributes["href"]).startswith("#cell-")
     policy = next(a["content"] for tag, a in tags(hostile) if tag == "meta" and "http-equiv" in a)
     assert "default-src 'none'" in str(policy) and "img-src data:" in str(policy) and "script-src" not in str(policy)
+
+
+def test_every_cell_of_a_table_is_text() -> None:
+    names = [tag for tag, _ in tags(table_html(Table("a", 1, ["a", "cell"], [["a", "a"]]), linked=True))]
+    hostile = Table(HOSTILE, 1, [HOSTILE, "cell"], [[HOSTILE, HOSTILE]])
+    assert [tag for tag, _ in tags(table_html(hostile, linked=True))] == names
+    for line in table_lines(hostile):
+        assert len(re.split(r"(?<!\\)\|", line)) == 4 and not re.search(r"(?<!\\)<", line)
 
 
 def test_links_lead_to_the_origin_of_a_row() -> None:

@@ -29,8 +29,10 @@ EXAMPLES = r"""Examples:
 
 A suite lists models, data, metrics and samplers; `textdiff list` shows the
 metrics. Each cell (a metric of a model on a text with a sampler) is kept when
-it is done: the same command goes on where it stopped. The folder then holds
-report.md, report.json and cells/.
+it is done: the same command goes on where it stopped, and another suite for
+the same folder is refused. The folder then holds report.md, report.json,
+report.html (one page that needs no network), plots/ where matplotlib is
+installed, and cells/.
 """
 
 
@@ -101,8 +103,7 @@ def _one(suite: Suite, name: str, device: str | None, as_json: bool) -> None:
     if found.skipped is not None:
         say(f"{cell.id}: not measured: {found.skipped}")
     header = ["of", "way", "at", "score", "value", "unit", "n"]
-    rows = [[row[0], *row[1:]] for row in map(_row, found.figures)]
-    put(aligned([header, *rows]))
+    put(aligned([header, *map(_row, found.figures)]))
 
 
 def _row(figure: Figure) -> list[str]:
