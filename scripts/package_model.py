@@ -6,7 +6,7 @@ python scripts/package_model.py runs/default textdiff/packaged/default [HELD_OUT
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +32,14 @@ def fitted(model: Path, text: Path) -> Calibration:
 
 
 def main() -> None:
-    source, target = find_model(sys.argv[1]), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a run's folder or a checkpoint")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("text", type=Path, nargs="?", help="held-out text that confidences are fitted on")
+    options = parser.parse_args()
+    source, target = find_model(options.model), options.output
     checkpoint = open_checkpoint(source)
-    calibration = fitted(source, Path(sys.argv[3])) if len(sys.argv) > 3 else checkpoint.calibration
+    calibration = checkpoint.calibration if options.text is None else fitted(source, options.text)
     checkpoint.model.to(torch.bfloat16)
     replace(checkpoint, recipe=load_yaml(source / "recipe.yaml"), calibration=calibration).save(target)
     size = sum(file.stat().st_size for file in target.iterdir())

@@ -9,12 +9,12 @@ a blank line between paragraphs, the same with hard-wrapped lines, or a paragrap
 
 from __future__ import annotations
 
+import argparse
 import json
 import lzma
 import os
 import random
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +76,12 @@ def write(path: Path, works: Iterator[list[str]], seed: int) -> None:
 
 
 def main() -> None:
-    source, target = Path(os.environ["TEXTDIFF_DATA"]), Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    target = parser.parse_args().output
+    source = Path(os.environ.get("TEXTDIFF_DATA", ""))
+    if not (source / "novels-pd").is_dir():
+        parser.error("TEXTDIFF_DATA must name a folder that holds novels-pd and nltk-open")
     target.mkdir(parents=True, exist_ok=True)
     training = [
         *books(source / "novels-pd" / "novels.train.txt.xz"),

@@ -10,9 +10,9 @@ valid.txt.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -30,11 +30,12 @@ def letters(text: str) -> str:
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or "TEXTDIFF_DATA" not in os.environ:
-        raise SystemExit("usage: TEXTDIFF_DATA=FOLDER python scripts/prepare_letters.py TARGET")
-    source, target = Path(os.environ["TEXTDIFF_DATA"]) / "novels-pd", Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    target = parser.parse_args().output
+    source = Path(os.environ.get("TEXTDIFF_DATA", "")) / "novels-pd"
     if not source.is_dir():
-        raise SystemExit(f"{source} was not found: TEXTDIFF_DATA must name a folder that holds novels-pd")
+        parser.error(f"{source} was not found: TEXTDIFF_DATA must name a folder that holds novels-pd")
     target.mkdir(parents=True, exist_ok=True)
     for part in ("train", "valid"):
         text = letters(unpacked(source / f"novels.{part}.txt.xz"))

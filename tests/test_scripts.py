@@ -53,6 +53,16 @@ def test_the_corpus_keeps_every_paragraph_of_the_works(tmp_path: Path) -> None:
     assert {(True, True), (True, False)} <= layouts
 
 
+@pytest.mark.parametrize("name", ["prepare_corpus.py", "prepare_letters.py"])
+def test_a_script_that_is_asked_for_help_makes_no_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "novels-pd").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert "TEXTDIFF_DATA=FOLDER" in script(name, "--help", TEXTDIFF_DATA=str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["novels-pd"]
+
+
 def test_packaging_halves_the_weights_and_keeps_the_fills_close(tmp_path: Path) -> None:
     infiller = infiller_of(AbsorbingProcess)
     recipe = {"seed": 1}
