@@ -15,6 +15,7 @@ from textdiff.registry import build, to_config
 
 _PASSES = 4
 _ROWS = 16
+_PATIENCE = 3
 _OF_THE_MODEL = ("process", "backbone", "tokenizer", "prediction")
 
 
@@ -67,7 +68,12 @@ def _defaults(start: Checkpoint, model: str, files: Sequence[str]) -> dict[str, 
         "prediction": config.prediction,
         "tasks": plain if start.tokenizer.vocabulary.filler_id is None else gaps,
         "samplers": to_config(start.samplers),
-        "training": {"learning_rate": 3e-4, "per_device_train_batch_size": _ROWS},
+        "training": {
+            "learning_rate": 3e-4,
+            "per_device_train_batch_size": _ROWS,
+            "early_stopping_patience": _PATIENCE,
+            "load_best_model_at_end": True,
+        },
     }
 
 
@@ -86,5 +92,5 @@ def _follow_steps(training: Any) -> None:
     steps = training.get("max_steps") if isinstance(training, dict) else None
     if isinstance(steps, int):
         training.setdefault("warmup_steps", max(1, steps // 20))
-        training.setdefault("eval_steps", max(1, steps // 5))
+        training.setdefault("eval_steps", max(1, steps // 10))
         training.setdefault("save_steps", max(1, steps // 5))

@@ -26,7 +26,7 @@ from textdiff.files import (
 from textdiff.infiller import Checkpoint
 from textdiff.recipe.recipe import Recipe
 from textdiff.registry import to_config
-from textdiff.training import is_main_process, process_count, require_same, state_folders
+from textdiff.training import is_main_process, is_over, process_count, require_same, saved_progress, state_folders
 
 # What may change between a run and its continuation.
 _FREE_TO_CHANGE = {"description", "samplers"}
@@ -34,7 +34,7 @@ _FREE_IN_TRAINING = {
     "max_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "decay_share", "eval_steps", "save_steps",
     "logging_steps", "eval_windows", "save_total_limit", "save_failure", "max_skipped_steps", "ema_decay", "report_to",
     "per_device_train_batch_size", "gradient_accumulation_steps", "global_batch_size", "gradient_checkpointing",
-    "torch_compile", "fsdp", "dataloader_num_workers",
+    "torch_compile", "fsdp", "dataloader_num_workers", "early_stopping_patience",
 }  # fmt: skip
 
 _LOG_BEGINS = b'{"event": "'
@@ -91,7 +91,7 @@ def finished(recipe: Recipe, state: Path, output: Path) -> Checkpoint | None:
     """The model of a run that had come to its end, if it is there and whole."""
     if not (output / "model" / "metrics.json").is_file() or verify_folder(output / "model"):
         return None
-    if read_json(state / "state.json")["progress"]["step"] < recipe.training.max_steps:
+    if not is_over(recipe.training, saved_progress(state)):
         return None
     asked = parse_yaml(dump_yaml(to_config(recipe)), "recipe")
     return Checkpoint.load(output / "model") if load_yaml(output / "model" / "recipe.yaml") == asked else None

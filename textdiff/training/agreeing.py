@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 
 def total(accelerator: Accelerator, number: int) -> int:
@@ -22,6 +23,13 @@ def largest(accelerator: Accelerator, number: int) -> int:
 def smallest(accelerator: Accelerator, number: int) -> int:
     """The smallest of the numbers that the processes have."""
     return -largest(accelerator, -number)
+
+
+def of_the_first(number: float | None) -> float | None:
+    """The number that the first process has."""
+    numbers: list[float | None] = [number]
+    broadcast_object_list(numbers)
+    return numbers[0]
 
 
 def any_of(accelerator: Accelerator, here: bool) -> bool:

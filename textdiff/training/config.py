@@ -47,6 +47,11 @@ class TrainingConfig:
         bf16: matrix products in bfloat16 (autocast); by default where the machine has units for it.
         eval_steps, save_steps, logging_steps: how often, in steps.
         eval_windows: the windows of the validation text that are scored during training (at the end: all, up to 2^20 tokens).
+        early_stopping_patience: training stops after so many evaluations in a row without a new lowest held-out NELBO; by
+            default never.
+        load_best_model_at_end: the model that comes out has the averaged weights of the evaluation with the lowest held-out
+            NELBO, and not the last ones. The last step is then evaluated too. Where no text is held out, neither this nor
+            `early_stopping_patience` does anything.
         save_total_limit: how many states of the run to keep.
         save_failure: what follows when the disk is full: `stop`, or `warn` and go on; the older states stay in either case.
         max_skipped_steps: how many steps in a row may have a loss or gradient that is not finite.
@@ -78,6 +83,8 @@ class TrainingConfig:
     save_steps: int = 500
     logging_steps: int = 10
     eval_windows: int = 64
+    early_stopping_patience: int | None = None
+    load_best_model_at_end: bool = False
     save_total_limit: int = 2
     save_failure: Literal["stop", "warn"] = "stop"
     max_skipped_steps: int = 10
@@ -87,7 +94,7 @@ class TrainingConfig:
         check_trackers(self.trackers)
         counts = (
             "max_steps per_device_train_batch_size gradient_accumulation_steps global_batch_size eval_steps save_steps "
-            "logging_steps eval_windows save_total_limit max_skipped_steps"
+            "logging_steps eval_windows early_stopping_patience save_total_limit max_skipped_steps"
         )
         for name in counts.split():
             value = getattr(self, name)

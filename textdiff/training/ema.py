@@ -45,6 +45,10 @@ class ExponentialMovingAverage:
         """The averages by parameter name, sharded where the parameters are."""
         return dict(zip(self._names, self._average, strict=True))
 
+    def shaped(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Whole tensors by parameter name, on the devices of the averages, sharded where those are."""
+        return {name: like(tensors[name], own).to(own.device) for name, own in self.tensors().items()}
+
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Takes averages that `tensors` gave, whole."""

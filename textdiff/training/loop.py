@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.model import DiffusionModel
 from textdiff.objectives import Objective, stratified
 from textdiff.text.canvas import Canvas
-from textdiff.training.agreeing import largest, smallest, total
+from textdiff.training.agreeing import largest, of_the_first, smallest, total
 from textdiff.training.batches import batches, lost_worker, workers_for
+from textdiff.training.best import Selection, is_over
 from textdiff.training.config import TrainingConfig
 from textdiff.training.devices import has_bf16_units, make_accelerator, processes_here
 from textdiff.training.ema import ExponentialMovingAverage
@@ -53,7 +54,8 @@ class TrainingJob:
         output: the run's folder; states go to `output/state`, the log to `output/log.jsonl`.
         seed: of the noise levels; samples have theirs from the loader.
         validation: makes the held-out canvases, at most as many windows as the argument (None: all), or None.
-        save_model: called with the averaged weights in the model whenever a model worth having exists.
+        save_model: called with the averaged weights in the model whenever a model worth having exists, at an evaluation with
+            the new ones and in the end with those that the run is to give.
         fingerprint: plain data that must agree for a run to be resumed.
         on_record: called in the main process with every record of the log, as `RunLog` does.
     """
@@ -113,6 +115,7 @@ class _Trainer:
         self.optimizers = make_optimizers(self.trained, config, sharding is not None)
         self.average = ExponentialMovingAverage(self.trained)
         self.state = RunState(self.trained, self.average, self.optimizers, job.fingerprint or {})
+        self.selection = Selection(config, self.average, self.state.best)
         self.gradient = BatchGradient(step, self.accelerator, 1, sharding is not None)
         self.levels = Draws.seeded(job.seed).fold(_LEVELS)
         self.failures = 0
@@ -146,15 +149,17 @@ class _Trainer:
             self.kept.came_from(resume, progress)
             log.record("start", step=progress.step, training=asdict(config), **self._batch())
             shares = self._shares(range(progress.step, config.max_steps))
-            while progress.step < config.max_steps:
+            while not is_over(config, progress):
                 if received := largest(self.accelerator, self.stop.received):
                     raise stopped(received, progress.step, self.kept.save(progress))
                 progress = self._step(progress, next(shares), log)
-                if progress.step % config.eval_steps == 0 and progress.step < config.max_steps:
-                    self._evaluate(progress, log)
-                if progress.step % config.save_steps == 0 or progress.step == config.max_steps:
+                if self._is_evaluated(progress.step):
+                    progress = self._judged(progress, self._evaluate(progress, log))
+                if progress.step % config.save_steps == 0 or is_over(config, progress):
                     self.kept.save_or_warn(progress, log)
-        fill(self.job.model, self.average.tensors())
+            if words := self.selection.in_words(progress):
+                log.say(words)
+        fill(self.job.model, self.selection.weights())
         if main:
             self.job.model.to(self.accelerator.device)
             self.job.save_model()
@@ -199,7 +204,8 @@ class _Trainer:
             news = f"loss {loss:.3f}  nelbo {nelbo:.3f} nats/token"
             log.record("step", step=done, loss=loss, nelbo=nelbo, learning_rate=rate, grad_norm=norm, tokens=tokens)
         log.step(done, news)
-        return Progress(
+        return replace(
+            progress,
             step=done,
             tokens=progress.tokens + tokens,
             skipped=progress.skipped + (not finite),
@@ -270,6 +276,19 @@ class _Trainer:
             self.job.model.to(self.accelerator.device)
         yield
         self.job.model.to("cpu")
+
+    def _is_evaluated(self, step: int) -> bool:
+        """The last step is scored in full after the run; to be chosen from, it is scored as the others are too."""
+        if step == self.job.config.max_steps:
+            return self.selection.wanted and self.job.validation is not None
+        return step % self.job.config.eval_steps == 0
+
+    def _judged(self, progress: Progress, found: Likelihood | None) -> Progress:
+        """All processes judge by what the first one, which alone evaluates, has found."""
+        if not self.selection.wanted or self.job.validation is None:
+            return progress
+        nelbo = of_the_first(None if found is None else found.nats_per_token)
+        return progress if nelbo is None else self.selection.judged(progress, nelbo)
 
     def _evaluate(self, progress: Progress, log: RunLog) -> Likelihood | None:
         """Scores a part of the held-out text with the averaged weights, and saves the model."""

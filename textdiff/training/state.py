@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from textdiff.training.fingerprint import require_same
 from textdiff.training.sharding import fill, like, whole
 
 _WEIGHTS, _AVERAGE, _OPTIMIZER = "weights.safetensors", "average.safetensors", "optimizer-{}.safetensors"
+_BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Progress:
         skipped: steps whose gradient was not finite.
         seconds: spent in training, over all parts of an interrupted run.
         rows: samples that a process took at once where that number was found by trying, else 0.
+        best_step, best_nelbo: of the best evaluation, where evaluations are judged; nats/token of held-out text.
+        waited: evaluations since then.
     """
 
     step: int = 0
@@ -42,6 +45,16 @@ class Progress:
     skipped: int = 0
     seconds: float = 0.0
     rows: int = 0
+    best_step: int = 0
+    best_nelbo: float | None = None
+    waited: int = 0
+
+
+@dataclass
+class Best:
+    """The averaged weights of the best evaluation, sharded where the average is; None before the first that is judged."""
+
+    tensors: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class RunState:
     average: ExponentialMovingAverage
     optimizers: list[Optimizer]
     fingerprint: dict[str, Any]
+    best: Best = field(default_factory=Best)
 
     def save(self, folder: Path, progress: Progress, writes: bool) -> None:
         """Writes `folder`, whole or not at all. All processes call it, as weights may be sharded; one `writes`."""
@@ -66,6 +80,8 @@ class RunState:
         """The files with their tensors, whole, one file at a time in memory; only to be gathered with others if not `keep`."""
         yield _WEIGHTS, _own(dict(self.model.named_parameters()), keep)
         yield _AVERAGE, _own(self.average.tensors(), keep)
+        if self.best.tensors is not None:
+            yield _BEST, _own(self.best.tensors, keep)
         for number, optimizer in enumerate(self.optimizers):
             yield _OPTIMIZER.format(number), _own(_flatten(optimizer), keep)
 
@@ -89,6 +105,8 @@ class RunState:
         require_same(state["fingerprint"], self.fingerprint, str(folder))
         _restore(self.model, load_file(folder / _WEIGHTS), folder)
         self.average.load(load_file(folder / _AVERAGE))
+        if (folder / _BEST).exists():
+            self.best.tensors = self.average.shaped(load_file(folder / _BEST))
         for number, (optimizer, layout) in enumerate(zip(self.optimizers, state["optimizers"], strict=True)):
             _unflatten(optimizer, load_file(folder / _OPTIMIZER.format(number)), layout)
         return saved_progress(folder)
