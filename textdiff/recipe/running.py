@@ -12,10 +12,12 @@ from textdiff.backbones import require_separable
 from textdiff.data import Loader
 from textdiff.data.prepared import tokenizer_digest
 from textdiff.files import read_json
-from textdiff.infiller import Checkpoint, DefaultSamplers
+from textdiff.infiller import Checkpoint, DefaultSamplers, Infiller
+from textdiff.metrics import Score
 from textdiff.model import DiffusionModel
 from textdiff.recipe.card import model_card
 from textdiff.recipe.comparing import keep_scores, kept_scores
+from textdiff.recipe.filling import filling_scores
 from textdiff.recipe.material import Material, Stream
 from textdiff.recipe.pairs import Pairs
 from textdiff.recipe.recipe import Recipe
@@ -155,7 +157,7 @@ def run_recipe(
             return result
         report = run.material.score(model) if held_out else None
         reporting.finish(progress.step, model.process, report)
-    scores = report.scores if report else []
+    scores = [*report.scores, *_filling(run, result)] if report else []
     card = model_card(model, run.tokenizer, plain, scores, progress.step, progress.tokens, progress.seconds)
     metrics = {"scores": [score.plain() for score in scores], **({"before": before} if before else {})}
     result = replace(result, metrics=metrics, card=card)
@@ -171,6 +173,15 @@ def _start_scores(run: PreparedRun, output: Path, resuming: bool) -> list[dict[s
         return kept
     model = run.start.model.to(make_accelerator().device)
     report = run.material.score(model)
+    filled = _filling(run, run.start)
     model.to("cpu")  # where training expects it
     say(f"step 0: held-out nelbo {report.scores[0].value:.4f} nats/token")
-    return keep_scores(output, report.scores)
+    return keep_scores(output, [*report.scores, *filled])
+
+
+def _filling(run: PreparedRun, checkpoint: Checkpoint) -> list[Score]:
+    """How well a model that was started from, or what became of it, fills gaps in the held-out text."""
+    if run.start is None or not isinstance(run.material, Stream):
+        return []
+    infiller = Infiller(checkpoint.model, checkpoint.tokenizer, checkpoint.samplers)
+    return filling_scores(infiller, run.material.split[1], run.recipe.seed)

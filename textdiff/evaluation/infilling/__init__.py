@@ -5,7 +5,7 @@ from textdiff.evaluation.infilling.cases import CONTEXT, KINDS, GapCase, check_k
 from textdiff.evaluation.infilling.given import given_cases, holds_cases
 from textdiff.evaluation.infilling.running import Contrast, InfillReport, Row, evaluate_infilling
 from textdiff.evaluation.infilling.scoring import FilledGap
-from textdiff.evaluation.infilling.sets import CaseSet, case_sets
+from textdiff.evaluation.infilling.sets import CaseSet, case_sets, cut_cases
 from textdiff.evaluation.infilling.ways import BASELINES, LENGTHS, Answer, Way, joint_way, way_of
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "calibrate",
     "case_sets",
     "check_kind",
+    "cut_cases",
     "evaluate_infilling",
     "given_cases",
     "holds_cases",

@@ -68,11 +68,11 @@ def case_sets(
         found.append(CaseSet(tuple(chosen), {"gaps": "given"}))
     if reading or not giving:
         texts = list(load_corpus(reading, unit, column))
-        found += [_cut(infiller, texts, kind, count, seed, context, words) for kind in dict.fromkeys(kinds)]
+        found += [cut_cases(infiller, texts, kind, count, seed, context, words) for kind in dict.fromkeys(kinds)]
     return found
 
 
-def _cut(
+def cut_cases(
     infiller: Infiller,
     texts: Sequence[str],
     kind: str,
@@ -81,7 +81,7 @@ def _cut(
     context: int,
     words: tuple[int, int],
 ) -> CaseSet:
-    """Cases with as much context as fits, at most what is asked for."""
+    """Cases cut out of texts, with as much context as fits, at most what is asked for; see `case_sets`."""
     shown = context
     while True:
         cases = make_cases(texts, kind, count, seed, shown, words)
