@@ -45,6 +45,7 @@ FASTER = {
     "textdiff train recipes/shakespeare.yaml --output runs/shakespeare": FAST_SHAKESPEARE,
     "textdiff train recipes/shakespeare.yaml --output runs/uniform --set process.name=uniform": FAST_SHAKESPEARE,
     "textdiff evaluate -m runs/mine --data held-out.txt": ["--max-windows", "2"],
+    "textdiff benchmark recipes/benchmarks/small.yaml": ["--dry-run"],
     "textdiff infill letter.md --watch": ["--watch-delay", "0"],
 }
 
