@@ -33,7 +33,7 @@ def members() -> list[tuple[type, str]]:
 
 
 MEMBERS = members()
-NEEDED: dict[str, dict[str, Any]] = {"pretrained": {"path": "a/folder"}}
+NEEDED: dict[str, dict[str, Any]] = {"pretrained": {"path": "a/folder"}, "bidirectional": {"path": "a/folder"}}
 """Options of members that cannot be built from their defaults."""
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
 
-from textdiff.backbones import BackboneConfig, PretrainedBackboneConfig
+from textdiff.backbones import CAUSAL_TYPES, BackboneConfig, BidirectionalConfig, PretrainedBackboneConfig
 from textdiff.backbones.layers import ZeroLinear
 from textdiff.backbones.loading import load_weights, refuse, refusing
 from textdiff.denoiser import Readout
@@ -212,11 +212,20 @@ def load_masked_lm(folder: str | Path, tokenizer: Tokenizer) -> DiffusionModel:
     """
     if tokenizer.vocabulary.mask_id is None:
         raise CheckpointError(f"{folder} cannot be used: its tokenizer has no mask token")
-    backbone = PretrainedBackboneConfig(path=str(folder))
+    backbone = (BidirectionalConfig if reads_left_to_right(folder) else PretrainedBackboneConfig)(path=str(folder))
     process = AbsorbingProcess(vocabulary=tokenizer.vocabulary)
     model = DiffusionModel.of(backbone, process, backbone.longest_context())
     model.eval()
     return model
+
+
+def reads_left_to_right(folder: str | Path) -> bool:
+    """Whether a folder holds a left-to-right model that can be made to read in both directions."""
+    try:
+        kind = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
+    except Exception:  # transformers raises all kinds; what is wrong is said by who loads the network
+        return False
+    return kind in CAUSAL_TYPES
 
 
 def _check_settings(config: DiffusionConfig) -> None:

@@ -73,7 +73,7 @@ class PretrainedBackboneConfig(BackboneConfig):
             CheckpointError: it cannot be loaded or made, is not a bidirectional masked language model, has too few ids
                 or positions, or lets padding change its result.
         """
-        backbone = PretrainedBackbone(self._fresh() if self.path is None else self._loaded(self.path), vocabulary)
+        backbone = self._body(vocabulary)
         known = len(backbone.network.get_input_embeddings().weight)
         if known < vocabulary.size:
             raise CheckpointError(f"the network knows {known} ids, the vocabulary has {vocabulary.size}")
@@ -83,6 +83,9 @@ class PretrainedBackboneConfig(BackboneConfig):
         if self.path is not None:
             backbone.check()
         return backbone.train()
+
+    def _body(self, vocabulary: Vocabulary) -> PretrainedBackbone:
+        return PretrainedBackbone(self._fresh() if self.path is None else self._loaded(self.path), vocabulary)
 
     def longest_context(self) -> int:
         """The number of positions that the network has, found without making its weights."""
@@ -128,7 +131,7 @@ class PretrainedBackbone(Backbone):
         network.config.return_dict = True
         self.network = network
         self.vocabulary = vocabulary
-        self.config = PretrainedBackboneConfig(network=_plain(network.config))
+        self.config = PretrainedBackboneConfig(network=plain_config(network.config))
         self.first_position, self.positions = _positions(network)
         # transformers looks here for the tied weights of a part of a model.
         self.all_tied_weights_keys = {f"network.{k}": f"network.{v}" for k, v in network.all_tied_weights_keys.items()}
@@ -268,7 +271,7 @@ def _positions(network: PreTrainedModel) -> tuple[int, int]:
     return 0, limit
 
 
-def _plain(config: PreTrainedConfig) -> dict[str, Any]:
+def plain_config(config: PreTrainedConfig) -> dict[str, Any]:
     """A configuration as plain data that shapes the same network again."""
     settings: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     return {key: value for key, value in settings.items() if key not in _NOT_KEPT}

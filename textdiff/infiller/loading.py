@@ -12,7 +12,7 @@ from textdiff.infiller.hub import fetched
 from textdiff.infiller.infiller import Infiller
 from textdiff.infiller.samplers import DefaultSamplers
 from textdiff.infiller.shelf import Shelf
-from textdiff.model import load_masked_lm
+from textdiff.model import load_masked_lm, reads_left_to_right
 from textdiff.text.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def _opened(folder: Path) -> Checkpoint:
         return Checkpoint.load(folder)
     require_self_contained(folder)
     tokenizer = load_tokenizer(folder)
+    if tokenizer.vocabulary.mask_id is None and reads_left_to_right(folder):
+        tokenizer = tokenizer.with_mask()
     with without_progress_bars():
         network = load_masked_lm(folder, tokenizer).eval()
     return Checkpoint(network, tokenizer, DefaultSamplers.of(network.process))

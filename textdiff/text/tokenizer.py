@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
@@ -58,6 +59,12 @@ class Tokenizer:
         self._forbidden = set(self.vocabulary.special_ids) - {self.unknown_id}
         if self.vocabulary.filler_id is not None:
             self._forbidden.add(self.vocabulary.filler_id)
+
+    def with_mask(self) -> Tokenizer:
+        """The same tokenizer with one id more, that of a mask."""
+        backend = Backend.from_str(self.backend.to_str())
+        backend.add_special_tokens([AddedToken(MASK, special=True)])
+        return Tokenizer(backend, {**self.roles, "mask_token": MASK})
 
     def encode(self, text: str, start: bool = True) -> list[int]:
         """The ids of a text; literals such as "[MASK]" in it are text.
