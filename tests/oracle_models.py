@@ -21,7 +21,7 @@ class Exact:
 
     def __init__(self, language: ToyLanguage, process: ForwardProcess, prediction: str) -> None:
         self.process, self.vocabulary, self.device = process, process.vocabulary, torch.device("cpu")
-        self.config = SimpleNamespace(context_length=100, prediction=prediction)
+        self.config = SimpleNamespace(context_length=100, target_length=None, prediction=prediction)
         self._raw = language.denoiser(process, leave_one_out=prediction == "leave_one_out")
 
     def denoise(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class Local:
     def __init__(self, tokenizer: Tokenizer, context_length: int, radius: int) -> None:
         self.process = AbsorbingProcess(vocabulary=tokenizer.vocabulary)
         self.vocabulary, self.device, self.radius = tokenizer.vocabulary, torch.device("cpu"), radius
-        self.config = SimpleNamespace(context_length=context_length, prediction="leave_one_out")
+        self.config = SimpleNamespace(context_length=context_length, target_length=None, prediction="leave_one_out")
         self._table = 2 * torch.randn(997, self.vocabulary.size, generator=torch.Generator().manual_seed(0))
         self._table[:, ~self.vocabulary.writable()] = -torch.inf
 

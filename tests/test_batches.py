@@ -15,7 +15,7 @@ import torch
 from test_training import SMALL, assert_same, job, weights
 
 from textdiff.data import TrainingLoader
-from textdiff.errors import ConfigError
+from textdiff.errors import ConfigError, ResourceError
 from textdiff.text.canvas import Canvas
 from textdiff.training import batches as worker_batches
 from textdiff.training import train
@@ -46,9 +46,10 @@ def test_workers_change_nothing_of_what_is_learned(tmp_path: Path) -> None:
 
 def test_c4_an_interrupt_leaves_workers_at_work() -> None:
     """A terminal sends it to all processes."""
+    before = psutil.Process().children()
     made = batches(canvas, range(40), 2, pin=False)
     next(made)
-    workers = psutil.Process().children()
+    workers = [child for child in psutil.Process().children() if child not in before]
     assert len(workers) == 2
     for worker in workers:
         worker.send_signal(signal.SIGINT)
@@ -92,6 +93,17 @@ def test_t3_a_worker_that_is_killed_is_said(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=100, cwd=Path(__file__).parent,
     )  # fmt: skip
     assert "was killed" in done.stdout and "make training.dataloader_num_workers smaller" in done.stdout, done.stderr
+
+
+def test_t3_half_a_batch_of_a_worker_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the parent sees when it reads from one that has just died."""
+    monkeypatch.setattr(worker_batches, "_NEWS", 0)
+
+    def fail(_: int) -> Canvas:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    with pytest.raises(ResourceError, match="was killed, perhaps because memory ran out"):
+        list(batches(fail, range(1), 0, pin=False))
 
 
 def test_an_error_of_what_makes_batches_is_not_hidden() -> None:

@@ -48,7 +48,8 @@ def fake(tokenizer: Tokenizer, law_of_rows: Callable[[Tensor, Canvas], Tensor]) 
         denoise=denoise,
         process=AbsorbingProcess(tokenizer.vocabulary),
         device=torch.device("cpu"),
-        config=SimpleNamespace(context_length=CONTEXT),
+        config=SimpleNamespace(context_length=CONTEXT, prediction="leave_one_out"),
+        backbone=SimpleNamespace(can_read_on=False),
     )
 
 

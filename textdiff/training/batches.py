@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from textdiff.errors import ConfigError, ResourceError
 from textdiff.text.canvas import Canvas
 
+_NEWS = 0.5
+"""Seconds until the end of a process is known to the one that started it."""
 _ENOUGH = 4
 """Processes that keep a GPU busy with a small network."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -55,13 +58,19 @@ def batches(make: Callable[[int], Canvas], numbers: range, workers: int, pin: bo
     )
     with _held_signals() if workers else nullcontext():
         made = iter(loader)  # this starts the workers
-    yield from made
+    try:
+        yield from made
+    except (ConnectionError, EOFError):  # half a batch came: its worker is gone
+        time.sleep(_NEWS)  # here torch hears of it, and raises what `lost_worker` knows
+        raise _lost() from None
 
 
 def lost_worker(error: RuntimeError) -> ResourceError | None:
     """The end of a worker in a person's words, if this is it: torch raises it wherever the run stands when it hears of it."""
-    if "DataLoader worker" not in str(error):
-        return None
+    return _lost() if "DataLoader worker" in str(error) else None
+
+
+def _lost() -> ResourceError:
     return ResourceError(
         "a process that makes batches was killed, perhaps because memory ran out; "
         "make training.dataloader_num_workers smaller, 0 needs no such process"
