@@ -12,10 +12,12 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from oracles import canvas_of
 from test_training import SMALL, assert_same, job, weights
 from tiny import TEXT, run, save_tiny
 
 from textdiff.errors import ConfigError
+from textdiff.metrics import estimate_nelbo
 from textdiff.recipe import load_recipe
 from textdiff.training import Progress, TrainingConfig, TrainingJob, state_folders, train
 
@@ -112,3 +114,14 @@ def test_finetuning_stops_early_and_is_then_finished(tmp_path: Path) -> None:
     assert f"the best step was {best}, " in ended.err
     assert list(nelbos) == [*range(4, best + 13, 4)]
     assert "nothing to do" in run(*command).err
+
+
+@pytest.mark.parametrize(("windows", "repeats"), [(3, 2), (8, 1), (20, 1)])
+def test_a_short_held_out_text_is_scored_several_times(tmp_path: Path, windows: int, repeats: int) -> None:
+    """Of a few windows one draw of noise each says too little to choose weights by."""
+    made = job(tmp_path, replace(SMALL, max_steps=2, eval_steps=1, eval_windows=8))
+    letter = int(made.model.vocabulary.writable().nonzero()[0])
+    canvas = canvas_of(torch.full((windows, 6), letter))
+    with patch("textdiff.training.loop.estimate_nelbo", wraps=estimate_nelbo) as estimate:
+        train(replace(made, validation=lambda most: [canvas]))
+    assert [call.args[3] for call in estimate.call_args_list] == [repeats]

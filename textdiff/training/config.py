@@ -46,7 +46,8 @@ class TrainingConfig:
             average spans its last few per cent.
         bf16: matrix products in bfloat16 (autocast); by default where the machine has units for it.
         eval_steps, save_steps, logging_steps: how often, in steps.
-        eval_windows: the windows of the validation text that are scored during training (at the end: all, up to 2^20 tokens).
+        eval_windows: the windows of the validation text that are scored during training (at the end: all, up to 2^20 tokens);
+            of a text with fewer each is scored several times.
         early_stopping_patience: training stops after so many evaluations in a row without a new lowest held-out NELBO; by
             default never.
         load_best_model_at_end: the model that comes out has the averaged weights of the evaluation with the lowest held-out

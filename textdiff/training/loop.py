@@ -19,7 +19,7 @@ from textdiff.draws import Draws
 from textdiff.errors import ConfigError, NonFiniteError, ResourceError
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.model import DiffusionModel
-from textdiff.objectives import Objective, stratified
+from textdiff.objectives import Objective, estimator_for, stratified
 from textdiff.text.canvas import Canvas
 from textdiff.training.agreeing import largest, of_the_first, smallest, total
 from textdiff.training.batches import batches, lost_worker, workers_for
@@ -300,11 +300,19 @@ class _Trainer:
                 self.job.save_model()
             if self.job.validation is None:
                 return None
-            canvases = (c.to(self.accelerator.device) for c in self.job.validation(self.job.config.eval_windows))
-            found = estimate_nelbo(self.job.model.read, self.job.model.process, canvases, seed=_EVALUATION_SEED)
+            model = self.job.model
+            canvases = [c.to(self.accelerator.device) for c in self.job.validation(self.job.config.eval_windows)]
+            repeats = self._repeats(sum(len(canvas.ids) for canvas in canvases))
+            found = estimate_nelbo(model.read, model.process, canvases, repeats, _EVALUATION_SEED)
         log.record("evaluation", step=progress.step, nelbo=found.nats_per_token, standard_error=found.standard_error)
         log.say(f"step {progress.step}: held-out {found.name} {found.in_words}")
         return found
+
+    def _repeats(self, windows: int) -> int:
+        """A short text is corrupted so often that it is scored about as well as `eval_windows` windows are."""
+        if estimator_for(self.job.model.process).exact:
+            return 1
+        return max(1, self.job.config.eval_windows // max(1, windows))
 
 
 def _not_compiled(error: RuntimeError) -> str:
