@@ -261,7 +261,7 @@ def test_t1_bad_batches_are_listed_in_the_log_and_nowhere_else(tmp_path: Path) -
     for bad in ({2}, {1, 3, 5}):
         folder = tmp_path / str(len(bad))
         done = train(poisoned(folder, bad, limit=2))
-        assert all(isinstance(value, (int, float)) for value in vars(done).values()) and done.skipped == len(bad)
+        assert all(isinstance(value, int | float | None) for value in vars(done).values()) and done.skipped == len(bad)
         state = json.loads((state_folders(folder)[-1] / "state.json").read_text())
         sizes.append({name: len(repr(value)) for name, value in state.items() if name != "progress"})
         records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
