@@ -72,7 +72,8 @@ def test_a_terminal_shows_what_was_written_in_colour(model: Path, monkeypatch: p
 
 @pytest.mark.parametrize("sampler", ["posterior", "ancestral", "first_hitting", "remdm"])
 def test_samplers_go_by_their_names(model: Path, sampler: str) -> None:
-    found = generated(model, "--sampler", sampler, "--steps", 4)
+    steps = ["--steps", 4] if preset(sampler).grid.counts_steps else []
+    found = generated(model, "--sampler", sampler, *steps)
     assert len(found["samples"]) == 1
     assert found["stats"]["nfe"] >= 1
 
@@ -182,6 +183,10 @@ def test_keys_of_the_sampler_are_set_one_by_one(model: Path) -> None:
         (["--set", "accept.threshold=2", "--sampler", "threshold"], "threshold must be above 0 and at most 1, got 2"),
         (["--set", "grid=adaptive"], "the adaptive grid needs an accept policy that settles some tokens in every step"),
         (["--set", "steps"], "--set expects key=value"),
+        *(
+            (["--sampler", name, "--steps", 4], "this sampler chooses its number of steps by itself: leave steps out")
+            for name in ("first_hitting", "left_to_right", "dilated", "fast-dllm")
+        ),
     ],
 )
 def test_sampler_options_that_cannot_be_are_refused(model: Path, options: list[object], message: str) -> None:

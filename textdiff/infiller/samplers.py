@@ -76,6 +76,8 @@ class SamplerOptions:
                 sampler = with_auto_steps(sampler) if self.steps == "auto" else replace(sampler, steps=self.steps)
             if self.settings:
                 sampler = _changed(sampler, self.settings)
+            if self.steps not in (None, "auto") and not sampler.grid.counts_steps:
+                raise UsageError("this sampler chooses its number of steps by itself: leave steps out")
             if self.guidance is not None:
                 sampler = replace(sampler, guidance=replace(sampler.guidance, weight=self.guidance))
             asked: list[Warp] = []

@@ -53,7 +53,7 @@ class TranslationMetric(BenchmarkMetric):
         rows = evaluate_translation(
             subject.infiller,
             subject.files,
-            [sampler.steps],
+            (),
             pairs=PairOptions(self.source_column, self.target_column),
             limit=self.limit,
             options=SamplerOptions(sampler),

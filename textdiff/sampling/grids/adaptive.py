@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class AdaptiveGrid(TimeGrid):
 
     Needs an accept policy that settles some tokens in every step. Nothing settles for want of steps.
     """
+
+    counts_steps: ClassVar[bool] = False
 
     def next(self, step: Step) -> Tensor:
         return _time(step, step.noisy.sum(-1) - 1).clamp(min=EARLIEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,7 +16,13 @@ EARLIEST = 1e-12
 
 @family
 class TimeGrid(ABC):
-    """The times 1 … 0 of a run. Every row goes its own way."""
+    """The times 1 … 0 of a run. Every row goes its own way.
+
+    Attributes:
+        counts_steps: whether the number of steps of the sampler matters; else the tokens decide.
+    """
+
+    counts_steps: ClassVar[bool] = True
 
     @abstractmethod
     def next(self, step: Step) -> Tensor:

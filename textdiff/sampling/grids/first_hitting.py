@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,8 @@ class FirstHittingGrid(TimeGrid):
     Needs an accept policy that settles one token in each step. A row takes as many steps as it has tokens to write, and with
     the policy of the same name its law is that of infinitely many ancestral steps. Source: arXiv 2409.02908, section 4.
     """
+
+    counts_steps: ClassVar[bool] = False
 
     def next(self, step: Step) -> Tensor:
         left = step.noisy.sum(-1)
