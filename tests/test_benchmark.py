@@ -139,7 +139,11 @@ def test_every_figure_is_whole(made: tuple[Path, Path]) -> None:
             }
             if figure["standard_error"] is not None:
                 half = 1.959964 * figure["standard_error"]
-                assert figure["interval"] == [figure["value"] - half, figure["value"] + half]
+                if figure["unit"].startswith("perplexity"):
+                    factor = math.exp(half / figure["value"])
+                    assert figure["interval"] == [figure["value"] / factor, figure["value"] * factor]
+                else:
+                    assert figure["interval"] == [figure["value"] - half, figure["value"] + half]
 
 
 def test_the_command_under_a_figure_gives_it_again(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The standard error of any figure that is made from sums over independent cases."""
+"""The standard error of any figure that is made from independent cases, most often from sums over them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,25 @@ def jackknife(parts: Parts, figure: Figure) -> tuple[float, float]:
 
     Returns:
         The value, and its standard error: infinite where there are less than two cases.
+    """
+    total = parts.sum(0)
+    if len(parts) < 2:
+        return figure(total), math.inf
+    return figure(total), jackknife_error(np.array([figure(total - part) for part in parts]))
+
+
+def jackknife_error(without: Parts) -> float:
+    """The standard error of a figure from its values [cases], each with one case left out; infinite for less than two.
+
+    In the mean it is not too small for any figure (of one case less) to which the order of the cases does not matter.
 
     Source: Efron and Stein 1981, "The jackknife estimate of variance", equation 1.4.
     """
-    total = parts.sum(0)
-    count = len(parts)
+    count = len(without)
     if count < 2:
-        return figure(total), math.inf
-    without = np.array([figure(total - part) for part in parts])
+        return math.inf
     spread = float(((without - without.mean()) ** 2).sum())
-    return figure(total), math.sqrt(spread * (count - 1) / count) if math.isfinite(spread) else math.inf
+    return math.sqrt(spread * (count - 1) / count) if math.isfinite(spread) else math.inf
 
 
 def ratio(total: Parts) -> float:

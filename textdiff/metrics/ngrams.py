@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
+
+from textdiff.metrics.jackknife import Parts
 
 Ids = npt.NDArray[np.integer]
 
@@ -11,6 +15,16 @@ Ids = npt.NDArray[np.integer]
 def unigram_entropy(*runs: Ids) -> float:
     """Entropy of a token, nats, of some runs of ids [N]."""
     return _entropy(np.concatenate(runs))
+
+
+def entropy_parts(runs: Iterable[Ids]) -> Parts:
+    """[N, 2]: the entropy of each run by its own counts, nats a token, and 1; their ratio is the mean over runs.
+
+    A run of N tokens has log N at most: only of equally long ones are values to be compared. An empty one has 0.
+
+    Source: Zheng et al. 2024, arXiv 2409.02908 (the sentence entropy of generated text).
+    """
+    return np.array([(unigram_entropy(run) if len(run) else 0.0, 1.0) for run in runs]).reshape(-1, 2)
 
 
 def bigram_entropy(*runs: Ids) -> float:

@@ -34,10 +34,13 @@ class Score:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % confidence interval by the normal approximation, where there is one."""
+        """The 95 % confidence interval by the normal approximation, where there is one; of a perplexity on the log scale."""
         if self.standard_error is None or not math.isfinite(self.standard_error):
             return None
         margin = 1.959964 * self.standard_error
+        if self.unit.startswith("perplexity") and self.value > 0:
+            factor = math.exp(min(margin / self.value, 700))
+            return (self.value / factor, self.value * factor)
         return (self.value - margin, self.value + margin)
 
 
