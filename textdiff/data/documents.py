@@ -14,6 +14,9 @@ from textdiff.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.int32]
 
+_LOOK = 4096
+"""Ids that are read at first on either side of a place where the text is to be parted."""
+
 
 @dataclass(frozen=True)
 class DocumentEnds:
@@ -53,6 +56,28 @@ class DocumentEnds:
         starts = starts[(starts > 0) & (starts < len(ids) - shared)]
         edges = [0, *starts.tolist(), len(ids) - shared]
         return [ids[start : stop + shared] for start, stop in zip(edges, edges[1:], strict=False)]
+
+    def cut(self, ids: npt.NDArray[Any], place: int, low: int, high: int) -> tuple[int, int] | None:
+        """Where the text parts nearest to `place`: the first part's stop and the second part's start. None without an end.
+
+        Args:
+            ids: the stream; only what lies around `place` is read.
+            place: of an id.
+            low, high: the second part starts at one of low, …, high - 1; neither part is empty.
+        """
+        shared, after = int(self.place == "both"), int(self.place == "end")
+        low, high = max(low, 1), min(high, len(ids) - shared)
+        reach = _LOOK
+        while low < high:
+            start, stop = max(place - reach, low), min(place + reach, high)
+            starts = np.flatnonzero(np.asarray(ids[start - after : stop - after]) == self.mark) + start
+            if len(starts):
+                found = int(starts[np.abs(starts - place).argmin()])
+                return found + shared, found
+            if start == low and stop == high:
+                break
+            reach *= 4
+        return None
 
     def spans(self, ids: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
         """Where windows start and stop [W, 2] that hold whole documents, as many as fit into `length` positions.

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from textdiff.data import DocumentEnds, Loader, PackedCorpus, TrainingLoader, evaluation_batches, word_joins
 from textdiff.data.packing import Ids
-from textdiff.errors import DataError
+from textdiff.errors import ConfigError, DataError
 from textdiff.evaluation import HeldOutReport, can_be_scored, score_held_out
 from textdiff.model import DiffusionModel
 from textdiff.recipe.recipe import Recipe
@@ -61,6 +61,22 @@ class Material(ABC):
         """All figures of a model on what is held out."""
 
 
+_SLACK = 4
+"""So many times more or less than the asked share may be held out, for the sake of whole documents."""
+
+
+def _parted(ids: Ids, share: float, tokenizer: Tokenizer) -> tuple[int, int]:
+    """Where the text for training stops and the held-out text starts: between documents, if one ends near there."""
+    held = int(len(ids) * share)
+    cut = len(ids) - held
+    try:
+        ends = DocumentEnds.of(tokenizer)
+    except ConfigError:
+        return cut, cut
+    low, high = len(ids) - min(_SLACK * held, len(ids) // 2), len(ids) - max(held // _SLACK, 1) + 1
+    return (ends.cut(ids, cut, low, high) if held else None) or (cut, cut)
+
+
 @dataclass(frozen=True)
 class Stream(Material):
     """Documents, one behind the other."""
@@ -72,8 +88,8 @@ class Stream(Material):
         ids = self.texts.ids(data.train, self.tokenizer, is_main_process())
         if data.validation:
             return ids, self.texts.ids(data.validation, self.tokenizer, is_main_process())
-        cut = len(ids) - int(len(ids) * data.validation_share)
-        return ids[:cut], ids[cut:]
+        stop, start = _parted(ids, data.validation_share, self.tokenizer)
+        return ids[:stop], ids[start:]
 
     @cached_property
     def ends(self) -> DocumentEnds | None:

@@ -49,7 +49,9 @@ class DataConfig:
         train: a file or a list of files; see `read_corpus`. Or a folder that `textdiff data prepare` made.
             A relative path is looked for in the current folder, beside the recipe, and in the folder that the environment
             variable TEXTDIFF_DATA names.
-        validation: held-out files. Without any, the last `validation_share` of the training text is held out.
+        validation: held-out files. Without any, the last documents of the training text are held out: as many as come nearest
+            to `validation_share` of its tokens. Where that would be less than a quarter or more than four times of it, or
+            more than half of the text, just that share is held out, and begins inside of a document.
         unit: what a document of a text file is: `file`, `blank_line` (a part between blank lines) or `line`.
         column: the column of a table that holds the text.
         encoding: of text files and of tables as text.
