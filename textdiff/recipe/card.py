@@ -72,7 +72,7 @@ tags: [textdiff, {ways.tags}]
 - Noise: {name_of(model.process)}; the network gives the {model.config.prediction} prediction
 - Tokenizer: {tokenizer.kind}, {tokenizer.vocabulary.size:,} ids
 - Training text: {_listed(data["train"])}
-- Held-out text: {_listed(data["validation"]) or f"the last documents of the training text, some {data['validation_share']:.0%} of it"}
+- Held-out text: {_listed(data["validation"]) or f"the last documents, some {data['validation_share']:.0%} of the text"}
 - Training: {steps:,} steps, {tokens:,} scored tokens, {seconds / 60:,.0f} minutes; all options are in recipe.yaml
 
 ## Held-out scores
