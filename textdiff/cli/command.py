@@ -7,7 +7,11 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-_SEVERAL: dict[str, Callable[[str], bool]] = {"--data": lambda word: True, "--set": lambda word: "=" in word}
+_SEVERAL: dict[str, Callable[[str], bool]] = {
+    "--data": lambda word: True,
+    "--reference": lambda word: True,
+    "--set": lambda word: "=" in word,
+}
 
 
 class Command(TyperCommand):

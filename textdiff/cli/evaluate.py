@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from textdiff.cli.generation import generated_rows, generation_table, plain_generation, sweep
 from textdiff.cli.infill_tables import plain, printed
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import AsJson, Data, Device, Model, SamplerName, Seed, Temperature, check_sampler
@@ -17,7 +19,7 @@ from textdiff.cli.translation import plain_rows, translation_table
 from textdiff.errors import UsageError
 
 if TYPE_CHECKING:
-    from textdiff.evaluation import InfillReport, TranslationRow
+    from textdiff.evaluation import GenerationRow, InfillReport, TranslationRow
     from textdiff.metrics import Score
 
 EXAMPLES = r"""Examples:
@@ -26,6 +28,7 @@ EXAMPLES = r"""Examples:
   textdiff evaluate -m runs/mine --data test.jsonl --column body --json
   textdiff evaluate --data held-out.txt --metrics infill --baselines
   textdiff evaluate -m runs/de --data a.jsonl --metrics translation --steps 4
+  textdiff evaluate --data a.txt --metrics generation --temperatures 0.7,1
 
 The metric infill cuts gaps out of the texts by seed (one word; 2 to 12 words;
 a sentence; 2 to 4 gaps in one document), fills them, and compares the fills
@@ -39,6 +42,14 @@ A model that was trained on pairs is scored on targets given their sources:
 --data is a .jsonl with source and target, or a text of sources and one of
 targets. The metric translation writes a target for every source, and gives
 BLEU and chrF with sacrebleu's signatures, and the network calls a source.
+
+The metric generation writes texts, from nothing or from --prompt-tokens of
+held-out text, once for each combination of --temperatures, --top-ps and
+--steps, and sets held-out text of the same lengths beside them: perplexity
+under --scorer (a folder or the name of any left-to-right model of Hugging
+Face), unigram entropy, repetition, distinct-n, self-BLEU, and with
+--reference the share of 8-grams that this text does not have. Definitions:
+python -c "help('textdiff.evaluation.generation.running')"
 """
 
 
@@ -51,7 +62,7 @@ def evaluate(
         typer.Option(
             "--metrics",
             metavar="NAME,…",
-            help="Which ones: nelbo, entropy, infill, translation. By default the first two.",
+            help="Which ones: nelbo, entropy, infill, translation, generation. By default the first two.",
         ),
     ] = None,
     repeats: Annotated[
@@ -84,7 +95,10 @@ def evaluate(
         str, typer.Option("--target-column", metavar="NAME", help="Pairs: the field with the target.")
     ] = "target",
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="N,…", help="translation: numbers of refinement steps, a row each.")
+        str | None,
+        typer.Option(
+            "--steps", metavar="N,…", help="translation, generation: numbers of refinement steps, a row each."
+        ),
     ] = None,
     sampler: SamplerName = None,
     temperature: Temperature = None,
@@ -92,20 +106,43 @@ def evaluate(
     rerank: Annotated[
         Literal["likelihood", "mbr"], typer.Option("--rerank", help="translation: how one of -n candidates is chosen.")
     ] = "likelihood",
+    samples: Annotated[int, typer.Option("--samples", min=2, metavar="N", help="generation: texts in each row.")] = 64,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", min=1, metavar="N", help="generation: tokens of each text.")
+    ] = 64,
+    prompt_tokens: Annotated[
+        int, typer.Option("--prompt-tokens", min=0, metavar="N", help="generation: held-out tokens before each text.")
+    ] = 0,
+    temperatures: Annotated[
+        str | None, typer.Option("--temperatures", metavar="X,…", help="generation: temperatures, a row each.")
+    ] = None,
+    top_ps: Annotated[
+        str | None, typer.Option("--top-ps", metavar="P,…", help="generation: values of top-p, a row each.")
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option("--scorer", metavar="MODEL", help="generation: who says how probable texts are.")
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option("--reference", metavar="FILE…", help="generation: training text, to look for copies in."),
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how well a model predicts texts, and how well it fills gaps.
+    """Measure how well a model predicts texts, how well it fills gaps and writes.
 
     Likelihood bounds with standard errors (of a left-to-right model the exact
     likelihood, which the signature says), and beside them the entropies that
-    counting alone reaches on the same texts; or an infilling benchmark.
+    counting alone reaches on the same texts; or how it fills gaps, writes
+    targets of sources, or writes texts.
     """
     from textdiff.corpus import PairOptions
     from textdiff.evaluation import (
+        GENERATION,
         INFILL,
         METRICS,
         TRANSLATION,
+        GenerationTask,
         case_sets,
         check_metrics,
         evaluate_infilling,
@@ -117,6 +154,8 @@ def evaluate(
 
     counts = [] if steps is None else [_count(word) for word in _names(steps)]
     check_sampler(sampler)
+    drawn = sweep(sampler, counts, temperature, temperatures, top_ps)
+    task = GenerationTask(samples, max_new_tokens, prompt_tokens, tuple(reference or ()))
     wanted = METRICS if metrics is None else _names(metrics)
     check_metrics(wanted)
     for kind in _names(kinds):
@@ -130,8 +169,9 @@ def evaluate(
     scores: list[Score] = []
     report: InfillReport | None = None
     translated: list[TranslationRow] = []
+    generated: list[GenerationRow] = []
     with Console(stderr=True).status("scoring") as status:
-        if plainly := [name for name in wanted if name not in (INFILL, TRANSLATION)]:
+        if plainly := [name for name in wanted if name not in (INFILL, TRANSLATION, GENERATION)]:
             scores = run_metrics(
                 infiller,
                 data,
@@ -166,15 +206,32 @@ def evaluate(
                 seed=seed,
                 on_progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
             )
+        if GENERATION in wanted:
+            generated = generated_rows(
+                infiller,
+                data,
+                drawn,
+                task,
+                scorer,
+                seed=seed,
+                unit=unit,
+                column=column,
+                on_progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
+            )
     if as_json:
         rows = [score.plain() for score in scores]
         found = {"schema": "textdiff.evaluate/1", "model": infiller.name, "seed": seed, "scores": rows}
         found |= {} if report is None else {"infill": plain(report)}
-        put_json(found | ({"translation": plain_rows(translated)} if translated else {}))
+        found |= {"translation": plain_rows(translated)} if translated else {}
+        put_json(found | ({"generation": plain_generation(generated)} if generated else {}))
         return
-    tables = [score_table(scores)] if scores else []
-    tables += [] if report is None else [printed(report)]
-    put("\n".join([*tables, translation_table(translated)] if translated else tables))
+    tables = [
+        *([score_table(scores)] if scores else []),
+        *([] if report is None else [printed(report)]),
+        *([translation_table(translated)] if translated else []),
+        *([generation_table(generated)] if generated else []),
+    ]
+    put("\n".join(tables))
 
 
 def _count(word: str) -> int:

@@ -1,6 +1,7 @@
 """Runs metrics and signs their results."""
 
 from textdiff.evaluation.benchmark import BenchmarkMetric
+from textdiff.evaluation.generation import GENERATION, GenerationRow, GenerationTask, Scorer, evaluate_generation
 from textdiff.evaluation.held_out import HeldOutReport, score_held_out
 from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infilling
 from textdiff.evaluation.likelihood import ScoredText, can_be_scored, entropy_scores, likelihood_scores, measure_nelbo
@@ -9,19 +10,24 @@ from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate
 from textdiff.evaluation.translation import TRANSLATION, TranslationRow, evaluate_translation, translation_scores
 
 __all__ = [
+    "GENERATION",
     "INFILL",
     "METRICS",
     "TRANSLATION",
     "BenchmarkMetric",
+    "GenerationRow",
+    "GenerationTask",
     "HeldOutReport",
     "InfillReport",
     "ScoredText",
+    "Scorer",
     "TranslationRow",
     "can_be_scored",
     "case_sets",
     "check_metrics",
     "entropy_scores",
     "evaluate",
+    "evaluate_generation",
     "evaluate_infilling",
     "evaluate_translation",
     "likelihood_scores",

@@ -9,6 +9,7 @@ from textdiff.backbones import require_separable
 from textdiff.corpus import PairOptions, Unit, load_corpus, read_pairs
 from textdiff.data import DocumentEnds, encode_corpus, encode_pairs
 from textdiff.errors import DataError, UsageError, nearest
+from textdiff.evaluation.generation import GENERATION
 from textdiff.evaluation.likelihood import ScoredText, can_be_scored, entropy_scores, likelihood_scores, measure_nelbo
 from textdiff.evaluation.pairs import measure_pairs, pair_parts, pair_scores
 from textdiff.evaluation.signing import digest, model_parts, packing
@@ -88,7 +89,7 @@ def scored_text(texts: Iterable[str], tokenizer: Tokenizer) -> ScoredText:
     return ScoredText(ids, sum(len(t.encode()) for t in listed), sum(len(t.split()) for t in listed))
 
 
-def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, INFILL, TRANSLATION)) -> None:
+def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, INFILL, TRANSLATION, GENERATION)) -> None:
     """Raises UsageError where a metric is unknown."""
     for name in names:
         if name not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 
 import textdiff
@@ -10,12 +11,18 @@ from textdiff.data import DocumentEnds
 from textdiff.infiller import Infiller
 from textdiff.model import DiffusionModel
 from textdiff.objectives import estimator_for
-from textdiff.registry import name_of
+from textdiff.registry import name_of, to_config
+from textdiff.sampling import Sampler
 
 
 def digest(texts: Iterable[str]) -> str:
     """Twelve hexadecimal digits that stand for some texts in their order."""
     return hashlib.sha256("\x1e".join(texts).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+def sampler_digest(sampler: Sampler, *others: object) -> str:
+    """Stands for a sampler with all its options, and for whatever else a draw depends on."""
+    return digest([json.dumps(to_config(sampler), sort_keys=True), *map(str, others)])
 
 
 def packing(ends: DocumentEnds | None) -> str:

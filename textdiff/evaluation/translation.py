@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +11,10 @@ import numpy as np
 
 from textdiff.corpus import Pair, PairOptions, read_pairs
 from textdiff.errors import DataError, UsageError
-from textdiff.evaluation.signing import digest, model_parts
+from textdiff.evaluation.signing import digest, model_parts, sampler_digest
 from textdiff.infiller import Infiller, SamplerOptions, Target
 from textdiff.metrics import Score, jackknife, overlap, ratio, signature
 from textdiff.metrics.jackknife import Figure, Parts
-from textdiff.registry import to_config
-from textdiff.sampling import Sampler
 
 TRANSLATION = "translation"
 """The metric of `evaluate_translation`, which is measured only where it is asked for."""
@@ -90,7 +87,7 @@ def evaluate_translation(
             on_done=lambda done, what=what: on_progress(what, done, len(chosen)),  # type: ignore[misc]
         )
         own = {
-            "sampler": _name(sampler),
+            "sampler": sampler_digest(sampler),
             "steps": sampler.steps,
             "lengths": lengths,
             "n": n,
@@ -136,7 +133,3 @@ def _spread(pairs: Sequence[Pair], limit: int | None) -> Sequence[Pair]:
 def _digest(pairs: Sequence[Pair]) -> str:
     """The same as that of a `PairCorpus`."""
     return digest([*(f"{pair.source}\x1f{pair.target}" for pair in pairs), ""])
-
-
-def _name(sampler: Sampler) -> str:
-    return digest([json.dumps(to_config(sampler), sort_keys=True)])

@@ -24,10 +24,9 @@ from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stat
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions, Steps, require_order
 from textdiff.infiller.shelf import Shelf
 from textdiff.infiller.targets import Lengths, TargetWriter
-from textdiff.infiller.writing import Progress, text_constraint, write
+from textdiff.infiller.writing import Progress, go_on
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Sampler
-from textdiff.text.canvas import Canvas
 from textdiff.text.document import Document
 from textdiff.text.layout import Layout
 from textdiff.text.mask_tokens import STANDARD
@@ -184,13 +183,9 @@ class Infiller(Abilities):
                 "guidance compares what the model says with a prompt and without: give a prompt, or a guide, a worse model"
             )
         began = time.perf_counter()
-        seeds = Draws.seeded([seed] * n).fold(torch.arange(n)).keys.tolist()
-        # what stands at free positions is of no matter: the sampler begins with noise
-        row = given + [self.tokenizer.vocabulary.pad_id] * count
-        frozen = [True] * len(given) + [False] * count
-        canvas = Canvas.of_rows([row] * n, [frozen] * n, seeds, self.tokenizer.vocabulary)
-        written = write(
-            self.model, chosen, canvas, text_constraint(canvas, self.tokenizer), on_progress, self.guiding(guide)
+        weak = self.guiding(guide)
+        written = go_on(
+            self.model, self.tokenizer, chosen, [given] * n, count, seed, on_progress=on_progress, weak=weak
         )
         texts = [self.tokenizer.decode(ids[len(given) :]) for ids in written.ids.tolist()]
         stats = Stats(written.steps, int(written.nfe.max()), n * count, time.perf_counter() - began)

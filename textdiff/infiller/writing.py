@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from textdiff.denoiser import Denoiser
+from textdiff.draws import Draws
 from textdiff.infiller.reading_on import denoiser_for
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Automata, Constraint, Event, Sampler, TokenClasses
@@ -77,6 +78,36 @@ def write(
         nfe[rows] = samples.nfe.cpu()
         steps = max(steps, samples.steps)
     return Written(ids, log_p, nfe, steps)
+
+
+def go_on(
+    model: DiffusionModel,
+    tokenizer: Tokenizer,
+    sampler: Sampler,
+    given: Sequence[Sequence[int]],
+    count: int,
+    seed: int,
+    *,
+    first: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+    weak: Denoiser | None = None,
+) -> Written:
+    """Writes so many tokens of text behind each of some rows of given ids.
+
+    Row i depends on its ids and on (seed, first + i) alone.
+
+    Args:
+        given: what rows begin with, the ids at the start of a document included.
+        count: how many tokens each row gets.
+        seed, first: of the draws.
+        on_progress, weak: see `write`.
+    """
+    seeds = Draws.seeded([seed] * len(given)).fold(torch.arange(first, first + len(given))).keys.tolist()
+    # what stands at free positions is of no matter: the sampler begins with noise
+    rows = [[*ids, *[tokenizer.vocabulary.pad_id] * count] for ids in given]
+    frozen = [[True] * len(ids) + [False] * count for ids in given]
+    canvas = Canvas.of_rows(rows, frozen, seeds, tokenizer.vocabulary)
+    return write(model, sampler, canvas, text_constraint(canvas, tokenizer), on_progress, weak)
 
 
 def gap_constraint(layout: Layout, automata: Sequence[Sequence[TokenAutomaton]]) -> Automata:

@@ -29,7 +29,6 @@ The protocol, so that others can repeat it:
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -45,11 +44,10 @@ from textdiff.evaluation.infilling.rows import JOINT, MANNERS, Manner, gap_ids, 
 from textdiff.evaluation.infilling.scoring import Costs, FilledGap, differences, filled_gaps, scores
 from textdiff.evaluation.infilling.sets import CaseSet
 from textdiff.evaluation.infilling.ways import Way
-from textdiff.evaluation.signing import digest, model_parts
+from textdiff.evaluation.signing import digest, model_parts, sampler_digest
 from textdiff.infiller import Infiller, SamplerOptions
 from textdiff.metrics import Score, signature
 from textdiff.processes import AbsorbingProcess
-from textdiff.registry import to_config
 from textdiff.sampling import Sampler
 
 COMPARED = ("exact_match", "token_accuracy", "bleu", "chrf", "bits_per_byte", "fill_nelbo")
@@ -201,7 +199,7 @@ class _Bench:
     @cached_property
     def _sampler(self) -> str:
         others = sorted((key, value) for key, value in self.options.items() if key not in _SAMPLING)
-        return digest([json.dumps(to_config(self._drawn), sort_keys=True), *map(str, others)])
+        return sampler_digest(self._drawn, *others)
 
     @cached_property
     def _digest(self) -> str:
