@@ -31,7 +31,7 @@ EXTRA: dict[str, dict[str, Any]] = {
     "deberta": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "deberta-v2": {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["c2p", "p2c"]},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
-    "electra": {}, "ernie": {}, "ibert": {},
+    "electra": {}, "ernie": {}, "eurobert": {"mask_token_id": 4, "head_dim": 8}, "ibert": {},
     "esm": {"mask_token_id": 4, "position_embedding_type": "rotary", "token_dropout": True},
     "layoutlm": {}, "longformer": {"attention_window": [4, 4]}, "luke": {"entity_vocab_size": 8, "entity_emb_size": 16},
     "megatron-bert": {}, "modernbert": {"cls_token_id": 2, "sep_token_id": 3, "local_attention": 4}, "mpnet": {},

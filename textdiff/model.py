@@ -200,21 +200,26 @@ class DiffusionModel(PreTrainedModel):
         return MaskedLMOutput(loss=loss, logits=logits)
 
 
-def load_masked_lm(folder: str | Path, tokenizer: Tokenizer) -> DiffusionModel:
+def load_masked_lm(folder: str | Path, tokenizer: Tokenizer, allow_missing_head: bool = False) -> DiffusionModel:
     """A masked language model of Hugging Face as a diffusion model of absorbing noise, with no training.
 
     Args:
         folder: a folder with `config.json` and `model.safetensors`, or a name on the hub.
         tokenizer: the tokenizer of that network.
+        allow_missing_head: whether a language-model head that is missing may be drawn at random, the same one each time:
+            for training.
 
     Raises:
         CheckpointError: it cannot be loaded, is no masked language model, or the tokenizer does not fit.
     """
     if tokenizer.vocabulary.mask_id is None:
         raise CheckpointError(f"{folder} cannot be used: its tokenizer has no mask token")
-    backbone = (BidirectionalConfig if reads_left_to_right(folder) else PretrainedBackboneConfig)(path=str(folder))
+    kind = BidirectionalConfig if reads_left_to_right(folder) else PretrainedBackboneConfig
+    backbone = kind(path=str(folder), allow_missing_head=allow_missing_head)
     process = AbsorbingProcess(vocabulary=tokenizer.vocabulary)
-    model = DiffusionModel.of(backbone, process, backbone.longest_context())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # transformers draws a head from the global generator
+        model = DiffusionModel.of(backbone, process, backbone.longest_context())
     model.eval()
     return model
 

@@ -18,10 +18,12 @@ class Backbone(nn.Module, ABC):
     Attributes:
         config: what makes this network again, with fresh weights.
         uses_time: whether `t` matters.
+        has_new_head: whether the weights it was loaded from had no output layer, so that this one was drawn at random.
     """
 
     config: BackboneConfig
     uses_time: bool = False
+    has_new_head: bool = False
 
     @abstractmethod
     def forward(
@@ -107,6 +109,10 @@ class BackboneConfig(ABC):
 
     def resolved(self, needs_time: bool) -> BackboneConfig:
         """The configuration with every option decided that was left to the process."""
+        return self
+
+    def for_vocabulary(self, vocabulary: Vocabulary) -> BackboneConfig:
+        """The configuration of the same network with a place for each id of another vocabulary."""
         return self
 
     @abstractmethod

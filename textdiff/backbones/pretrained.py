@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ from textdiff.vocabulary import Vocabulary
 _OTHER_TASKS = ("pooler", "seq_relationship", "sop_classifier", "position_ids")
 # Keys of a configuration that speak of its file or of other tasks, or that make other code run.
 _NOT_KEPT = ("transformers_version", "_name_or_path", "architectures", "dtype", "auto_map", "id2label", "label2id")
+# Types whose own code fails under autocast: it fills lower precision with numbers of single precision.
+_SINGLE_PRECISION = ("deberta",)
 _UNLIMITED = 512  # the longest context of a network whose configuration sets no limit
 
 
@@ -65,6 +67,13 @@ class PretrainedBackboneConfig(BackboneConfig):
     def __post_init__(self) -> None:
         if (self.path is None) == (self.network is None):
             raise ConfigError("give either path or network")
+
+    def for_vocabulary(self, vocabulary: Vocabulary) -> PretrainedBackboneConfig:
+        """Needs `network`. The padding's id stays: some networks number their positions from it."""
+        network = {**(self.network or {}), "vocab_size": vocabulary.size}
+        if "mask_token_id" in network:  # ESM looks for it
+            network["mask_token_id"] = vocabulary.mask_id
+        return replace(self, network=network)
 
     def make(self, vocabulary: Vocabulary, context_length: int) -> PretrainedBackbone:
         """A network with the weights of `path`, or with fresh ones.
@@ -116,10 +125,11 @@ class PretrainedBackboneConfig(BackboneConfig):
         options = {"config": self._network_config(), "trust_remote_code": False, "dtype": torch.float32}
         network, report = load_weights(AutoModelForMaskedLM.from_pretrained, path, self._fresh, **options)
         body = f"{network.base_model_prefix}."
-        missing = (name for name in report["missing_keys"] if name.startswith(body) or not self.allow_missing_head)
+        missing = [name for name in report["missing_keys"] if name.startswith(body) or not self.allow_missing_head]
         unused = (name for name in report["unexpected_keys"] if not any(part in name for part in _OTHER_TASKS))
         refuse(path, "no weights for", missing)
         refuse(path, "the network has no place for", unused)
+        network.has_new_head = bool(report["missing_keys"])
         return network
 
 
@@ -130,8 +140,11 @@ class PretrainedBackbone(Backbone):
         super().__init__()
         network.config.return_dict = True
         self.network = network
+        # No row stays untrained: with another tokenizer than its first one a network's padding may be anything.
+        network.get_input_embeddings().padding_idx = None
         self.vocabulary = vocabulary
         self.config = PretrainedBackboneConfig(network=plain_config(network.config))
+        self.has_new_head = getattr(network, "has_new_head", False)
         self.first_position, self.positions = _positions(network)
         # transformers looks here for the tied weights of a part of a model.
         self.all_tied_weights_keys = {f"network.{k}": f"network.{v}" for k, v in network.all_tied_weights_keys.items()}
@@ -172,12 +185,18 @@ class PretrainedBackbone(Backbone):
         plain = self._ends_in_plain_layer
         token = _WANTED.set(_Wanted(where, plain))
         try:
-            rows: Tensor = self.network(input_ids=ids, **options).logits
+            with self._precision(x_t.device.type):
+                rows: Tensor = self.network(input_ids=ids, **options).logits
         except _ReachedOutputLayer as reached:
             return reached.hidden[0]
         finally:
             _WANTED.reset(token)
         return rows[0, :, : self.vocabulary.size]  # some networks have more rows than there are ids
+
+    def _precision(self, device: str) -> torch.autocast:
+        """The precision around, where the network's own code can stand it."""
+        stands = self.network.config.model_type not in _SINGLE_PRECISION
+        return torch.autocast(device, enabled=stands and torch.is_autocast_enabled(device))
 
     def _apart(self, documents: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """The options of a network that make documents blind to each other, where it heeds them: see `require_separable`."""
@@ -207,7 +226,7 @@ class PretrainedBackbone(Backbone):
         training = self.network.training
         self.network.eval()  # dropout would draw from the global generator
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._precision(layer.weight.device.type):
                 scores = self.network(input_ids=layer.weight.new_zeros(1, 2, dtype=torch.long)).logits
         finally:
             hook.remove()

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from textdiff.cli.options import Settings
+from textdiff.cli.options import Settings, VocabSize
 from textdiff.cli.output import put, say, show
 from textdiff.cli.reading_meter import ReadingMeter
-from textdiff.errors import CheckpointError, UsageError, nearest
+from textdiff.cli.tokenizer_choice import tokenizer_choice
+from textdiff.errors import UsageError
 from textdiff.files import unusable
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def prepare(
         str | None,
         typer.Option("--tokenizer", metavar="PATH|KIND", help="A folder or model with one, or a kind to train."),
     ] = None,
-    vocab_size: Annotated[
-        int | None, typer.Option("--vocab-size", min=1, metavar="N", help="Ids at most, if it is trained: 8192.")
-    ] = None,
+    vocab_size: VocabSize = None,
     unit: Annotated[
         Literal["file", "blank_line", "line"] | None,
         typer.Option("--unit", help="What a document of a text file is: file by default."),
@@ -81,7 +80,7 @@ def _asked(
     files: Sequence[Path], tokenizer: str | None, vocab_size: int | None, reading: Mapping[str, str | int]
 ) -> tuple[DataConfig, TokenizerConfig]:
     """What the options say, as a recipe would say it."""
-    from textdiff.recipe.recipe import DataConfig, TokenizerConfig
+    from textdiff.recipe.recipe import DataConfig
     from textdiff.registry import build
     from textdiff.text.tokenizers import TRAINABLE
 
@@ -92,29 +91,7 @@ def _asked(
             f"--tokenizer is missing: a folder or model with one, or a kind to train ({', '.join(TRAINABLE)})"
         )
     data = build(DataConfig, {"train": [str(file) for file in files], **reading}, "data")
-    if tokenizer in TRAINABLE:
-        sizes = {} if vocab_size is None else {"vocab_size": vocab_size}
-        return data, build(TokenizerConfig, {"kind": tokenizer, **sizes}, "tokenizer")
-    if vocab_size is not None:
-        raise UsageError(f"--vocab-size is for a tokenizer that is trained, and {tokenizer!r} is no kind of one")
-    return data, TokenizerConfig(path=str(_folder_of(tokenizer)))
-
-
-def _folder_of(tokenizer: str) -> Path:
-    """The folder that holds a tokenizer, named as models are."""
-    from textdiff.infiller import find_model
-    from textdiff.infiller.loading import is_hub_name
-    from textdiff.text.tokenizers import TRAINABLE
-
-    try:
-        return find_model(tokenizer)
-    except CheckpointError:
-        if is_hub_name(tokenizer):  # the sentence says how to bring it here
-            raise
-        raise CheckpointError(
-            f"{tokenizer!r} is neither a folder or model with a tokenizer nor a kind of one."
-            f"{nearest(tokenizer, TRAINABLE)} Kinds: {', '.join(TRAINABLE)}"
-        ) from None
+    return data, tokenizer_choice(tokenizer, vocab_size)
 
 
 def _run(data: DataConfig, wanted: TokenizerConfig, folder: Path, output: Path) -> None:

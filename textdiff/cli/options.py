@@ -118,6 +118,9 @@ Data = Annotated[
         "--data", metavar="FILE…", help="One or more texts, .gz and .xz too, or .jsonl, .csv, .parquet tables."
     ),
 ]
+VocabSize = Annotated[
+    int | None, typer.Option("--vocab-size", min=1, metavar="N", help="Ids at most, if it is trained: 8192.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE…", help="Change keys of the recipe; values in YAML.")
 ]

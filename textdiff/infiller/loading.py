@@ -67,12 +67,12 @@ def find_device(name: str | None) -> torch.device:
     return device
 
 
-def open_checkpoint(model: str | Path = "default") -> Checkpoint:
-    """The parts of a model, named as in `load`."""
-    return _opened(find_model(model))
+def open_checkpoint(model: str | Path = "default", for_training: bool = False) -> Checkpoint:
+    """The parts of a model, named as in `load`; for training its language-model head may be missing."""
+    return _opened(find_model(model), for_training)
 
 
-def _opened(folder: Path) -> Checkpoint:
+def _opened(folder: Path, for_training: bool = False) -> Checkpoint:
     if is_checkpoint(folder):
         return Checkpoint.load(folder)
     require_self_contained(folder)
@@ -80,7 +80,7 @@ def _opened(folder: Path) -> Checkpoint:
     if tokenizer.vocabulary.mask_id is None and reads_left_to_right(folder):
         tokenizer = tokenizer.with_mask()
     with without_progress_bars():
-        network = load_masked_lm(folder, tokenizer).eval()
+        network = load_masked_lm(folder, tokenizer, for_training).eval()
     return Checkpoint(network, tokenizer, DefaultSamplers.of(network.process))
 
 

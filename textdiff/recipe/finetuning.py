@@ -9,17 +9,51 @@ from typing import Any
 from textdiff.errors import ConfigError
 from textdiff.files import apply_override
 from textdiff.infiller import Checkpoint
-from textdiff.recipe.recipe import DataConfig, Recipe
+from textdiff.infiller.transplant import transplanted
+from textdiff.recipe.recipe import DataConfig, Recipe, TokenizerConfig
 from textdiff.recipe.texts import Texts
 from textdiff.registry import build, to_config
 
 _PASSES = 4
+_LONGEST = 256
+"""Tokens of a sample, also where the model could read more: attention to more costs a small machine dearly, and gaps little."""
 _ROWS = 16
 _PATIENCE = 3
 _OF_THE_MODEL = ("process", "backbone", "tokenizer", "prediction")
 
 
-def finetuning_recipe(start: Checkpoint, model: str, files: Sequence[str], overrides: Sequence[str] = ()) -> Recipe:
+def with_tokenizer(
+    start: Checkpoint, wanted: TokenizerConfig, files: Sequence[str], overrides: Sequence[str] = ()
+) -> Checkpoint:
+    """The model to start from, for a tokenizer of its texts' own; see `transplanted`.
+
+    Args:
+        start: the model.
+        wanted: the tokenizer, to be loaded or trained on the texts.
+        files, overrides: as for `finetuning_recipe`.
+
+    Raises:
+        ConfigError: an override of `data` is wrong, or the model or the tokenizer cannot be used so.
+        DataError: a file cannot be used.
+    """
+    values: dict[str, Any] = {"data": {"train": [*files]}}
+    for override in overrides:
+        if override.lstrip().startswith("data."):
+            apply_override(values, override)
+    data = build(DataConfig, values["data"], "data")
+    tokenizer = Texts(data, Path()).tokenizer(data.train, wanted)
+    if tokenizer.vocabulary.mask_id is None:
+        raise ConfigError("this tokenizer has no mask, which filling needs; take another one")
+    return transplanted(start, tokenizer)
+
+
+def finetuning_recipe(
+    start: Checkpoint,
+    model: str,
+    files: Sequence[str],
+    overrides: Sequence[str] = (),
+    tokenizer: TokenizerConfig | None = None,
+) -> Recipe:
     """A recipe for fine-tuning.
 
     The number of steps gives `_PASSES` passes over the text, but at least 100 and at most 2000 steps.
@@ -29,12 +63,15 @@ def finetuning_recipe(start: Checkpoint, model: str, files: Sequence[str], overr
         model: its name, which the recipe records.
         files: the text; see `load_corpus`.
         overrides: "a.b=value", as for `load_recipe`.
+        tokenizer: of the recipe, where it is not the model's own; see `with_tokenizer`.
 
     Raises:
         ConfigError: an override is wrong, changes what is the model's, or asks for a longer context than it has.
         DataError: a file cannot be used.
     """
     values = _defaults(start, model, files)
+    if tokenizer is not None:
+        values["tokenizer"] = to_config(tokenizer)
     for override in overrides:
         key = override.partition("=")[0].strip()
         if key.split(".")[0] in _OF_THE_MODEL:
@@ -60,7 +97,7 @@ def _defaults(start: Checkpoint, model: str, files: Sequence[str]) -> dict[str, 
     plain = [{"name": "whole", "share": 0.5}, {"name": "prefix", "share": 0.5}]
     return {
         "description": f"Fine-tuned from {model}.",
-        "context_length": config.context_length,
+        "context_length": min(config.context_length, _LONGEST),
         "data": {"train": [*files], "separate_documents": config.separate_documents},
         "tokenizer": {"path": model},
         "process": to_config(start.model.process),
