@@ -10,9 +10,12 @@ from scorers import save_scorer
 from test_infiller import infiller_of
 from tiny import TEXT, run, save_tiny, senseless_checkpoint
 
+import textdiff
 from textdiff.errors import DataError, UsageError
 from textdiff.evaluation import GenerationTask, Scorer, evaluate_generation
+from textdiff.evaluation.benchmark import read_report
 from textdiff.evaluation.generation.excerpts import take_excerpts
+from textdiff.files import dump_yaml
 from textdiff.infiller import Infiller, SamplerOptions
 from textdiff.infiller.writing import go_on
 from textdiff.metrics import Score
@@ -133,3 +136,44 @@ def test_what_cannot_be_measured_is_refused(file: Path, tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("a b")
     with pytest.raises(DataError, match="has 0 stretches of 8 tokens"):
         evaluate_generation(infiller_of(AbsorbingProcess), [tmp_path / "short.txt"], [None], GenerationTask(2, 8))
+
+
+def write_suite(folder: Path, scorer: str, **options: object) -> Path:
+    """A suite of the metric alone, beside the files that it names."""
+    metric = {"name": "generation", "samples": 3, "new_tokens": 24, "scorer": scorer, "reference": "text.txt"} | options
+    plain = {
+        "models": [{"name": "tiny", "model": "tiny"}],
+        "data": [{"name": "house", "files": "text.txt"}],
+        "metrics": [metric],
+        "samplers": [{"name": "ancestral", "sampler": "ancestral", "steps": 2, "temperature": [0.5, 1]}],
+    }
+    path = folder / "suite.yaml"
+    path.write_text(dump_yaml(plain))
+    return path
+
+
+def test_it_is_a_metric_of_benchmarks(file: Path, tmp_path: Path) -> None:
+    save_tiny(tmp_path / "tiny")
+    scorer = save_scorer(tmp_path / "scorer")
+    (tmp_path / "text.txt").write_text(file.read_text())
+    source = write_suite(tmp_path, "scorer")
+    ended = run("benchmark", source, "--output", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    report = read_report(tmp_path / "out")
+    assert [cell.setting for cell in report.cells] == ["", "ancestral,temperature=0.5", "ancestral,temperature=1"]
+    options = [None, *(SamplerOptions("ancestral", 2, temperature) for temperature in (0.5, 1.0))]
+    task = GenerationTask(3, 24, 0, (tmp_path / "text.txt",))
+    infiller = textdiff.load(str(tmp_path / "tiny"))
+    rows = evaluate_generation(infiller, [file], options, task, scorer=Scorer.load(str(scorer)))
+    for cell, row in zip(report.cells, rows, strict=True):
+        assert [f.score.plain() for f in cell.figures] == [score.plain() for score in row.scores]
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "held\\-out text" in page or "held-out text" in page
+    assert "perplexity/piece" in page and "distinct-2 (share)" in page and "novelty (share)" in page
+    scorer.joinpath("config.json").open("a").write("\n")
+    ended = run("benchmark", source, "--output", tmp_path / "out")
+    assert ended.code == 3 and "another suite (metrics.generation.scorer" in ended.err
+    ended = run("benchmark", write_suite(tmp_path, "scorer", samples=1), "--output", tmp_path / "out")
+    assert ended.code == 3 and "metrics[0]: generation takes at least 2 samples" in ended.err
+    ended = run("benchmark", write_suite(tmp_path, "scorer", reference="gone.txt"))
+    assert ended.code == 4 and "gone.txt" in ended.err

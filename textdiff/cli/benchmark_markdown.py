@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from textdiff.evaluation.benchmark import Report
 
 INTERVALS = (
-    "A value ± half of its 95 % confidence interval: 1.96 standard errors, over windows of text for likelihoods and over "
-    "documents for infilling. Values without ± are exact; where n stands instead, all n were alike, and their spread tells "
-    "nothing of the error. All figures, with unit, interval and whole signature, are in report.json."
+    "A value ± half of its 95 % confidence interval: 1.96 standard errors (of perplexities, of their logarithm), over windows "
+    "of text for likelihoods, over documents for infilling, over texts for generation. Values without ± are exact; where n "
+    "stands instead, all n were alike, and their spread tells nothing of the error. All figures, with unit, interval and whole "
+    "signature, are in report.json."
 )
 _ACTIVE = re.compile(r"([\\`*_\[\]<>|#~&!])")
 

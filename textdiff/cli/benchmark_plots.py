@@ -63,8 +63,8 @@ def _by_calls(cells: Sequence[ReportCell], kind: type[BenchmarkMetric]) -> Itera
                         point = _point(scores[kind.calls].value, scores[name])
                         found.setdefault(name, {}).setdefault(label, []).append(point)
         for name, curves in found.items():
-            drawn = [*_curves(curves)]
-            yield Panel(title, units[kind.calls or ""], heading(name, units[name]), tuple(drawn), doublings=True)
+            if drawn := [*_curves(curves)]:  # of a score that is nowhere known there is nothing to draw
+                yield Panel(title, units[kind.calls or ""], heading(name, units[name]), tuple(drawn), doublings=True)
 
 
 def _along(cells: Sequence[ReportCell], kind: type[BenchmarkMetric], axis: str) -> Iterator[Panel]:

@@ -153,12 +153,23 @@ def heading(name: str, unit: str) -> str:
     return f"{_HEADINGS.get(name, name.replace('_', ' '))} ({unit})"
 
 
-_SAID_BY_UNIT = {"bits_per_byte", "perplexity_per_token", "perplexity_per_word", "calls", "network_calls"}
+_SAID_BY_UNIT = {
+    "generative_perplexity",
+    "bits_per_byte",
+    "perplexity_per_token",
+    "perplexity_per_word",
+    "calls",
+    "network_calls",
+}
 _HEADINGS = {
     "nelbo": "NELBO",
     "exact_nll": "exact NLL",
     "chrf": "chrF",
     "bleu": "BLEU",
+    "self_bleu": "self-BLEU",
+    "distinct_1": "distinct-1",
+    "distinct_2": "distinct-2",
+    "distinct_3": "distinct-3",
     "fill_nelbo": "NELBO of the fills",
 }
 

@@ -1,6 +1,7 @@
 """Benchmarks: a suite of models, texts, metrics and samplers, measured cell by cell, and its report."""
 
 from textdiff.evaluation.benchmark.comparing import Comparison, Difference, compare
+from textdiff.evaluation.benchmark.generation import GenerationMetric
 from textdiff.evaluation.benchmark.infill import InfillMetric
 from textdiff.evaluation.benchmark.likelihood import EntropyMetric, NelboMetric
 from textdiff.evaluation.benchmark.metric import BenchmarkMetric, Figure, Subject
@@ -20,6 +21,7 @@ __all__ = [
     "Difference",
     "EntropyMetric",
     "Figure",
+    "GenerationMetric",
     "InfillMetric",
     "Models",
     "NelboMetric",

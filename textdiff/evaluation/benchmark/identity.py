@@ -9,6 +9,7 @@ from typing import Any
 
 import textdiff
 from textdiff.errors import ConfigError, DataError
+from textdiff.evaluation.benchmark.metric import BenchmarkMetric
 from textdiff.evaluation.benchmark.suite import Suite
 from textdiff.files import atomic_write, read_json, sha256_of
 from textdiff.infiller import fingerprint
@@ -26,6 +27,7 @@ def identity(suite: Suite) -> dict[str, Any]:
         CheckpointError: there is no such model.
         DataError: a text is gone.
     """
+    outside = {name: found for name, metric in suite.named_metrics().items() if (found := _outside(metric))}
     return {
         "schema": SCHEMA,
         "version": textdiff.__version__,
@@ -33,15 +35,26 @@ def identity(suite: Suite) -> dict[str, Any]:
         "models": {entry.name: fingerprint(entry.model) for entry in suite.models},
         "data": {entry.name: {path.name: sha256_of(path) for path in entry.paths} for entry in suite.data},
         "samplers": {e.name: to_config(sampler_of(e.sampler)) for e in suite.samplers if e.sampler is not None},
+        **({"metrics": outside} if outside else {}),
     }
 
 
+def _outside(metric: BenchmarkMetric) -> dict[str, list[str]]:
+    """A sha256 of all files and models that a metric names, by field."""
+    files = {field: [*map(sha256_of, map(Path, metric.named(field)))] for field in metric.files}
+    models = {field: [*map(fingerprint, metric.named(field))] for field in metric.models}
+    return {field: found for field, found in {**files, **models}.items() if found}
+
+
 def _without_places(suite: Suite) -> dict[str, Any]:
-    """The suite as plain data, but for where models, texts and samplers lie: what is in them stands for them."""
+    """The suite as plain data, but for where the files that it names lie: what is in them stands for them."""
     plain: dict[str, Any] = to_config(suite)
     for key, place in (("models", "model"), ("data", "files"), ("samplers", "sampler")):
         for entry in plain[key]:
             del entry[place]
+    for metric, entry in zip(suite.metrics, plain["metrics"], strict=True):
+        for field in (*metric.files, *metric.models):
+            del entry[field]
     return plain
 
 

@@ -65,6 +65,8 @@ class BenchmarkMetric(ABC):
         curves: names of the scores that are drawn along the axes of figures.
         by_calls: names of the scores that are drawn over network calls.
         calls: the name of the score that counts those, if there is one.
+        files, models: fields that name files from outside, or one model. Their relative paths are found as
+            those of a suite's other files and models, and what is in them belongs to the suite.
     """
 
     title: ClassVar[str]
@@ -73,10 +75,17 @@ class BenchmarkMetric(ABC):
     curves: ClassVar[tuple[str, ...]] = ()
     by_calls: ClassVar[tuple[str, ...]] = ()
     calls: ClassVar[str | None] = None
+    files: ClassVar[tuple[str, ...]] = ()
+    models: ClassVar[tuple[str, ...]] = ()
 
     def settings(self, settings: Sequence[Setting]) -> Sequence[Setting | None]:
         """With which of the suite's samplers it is measured, a cell each. By default once, with none: nothing is drawn."""
         return (None,)
+
+    def named(self, field: str) -> tuple[str, ...]:
+        """What a field of `files` or `models` names."""
+        value = getattr(self, field)
+        return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
     @abstractmethod
     def measure(self, subject: Subject) -> Iterable[Figure]:

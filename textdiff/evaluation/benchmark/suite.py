@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,14 +148,22 @@ def load_suite(path: str | Path) -> Suite:
     except ConfigError as error:
         raise ConfigError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     models = tuple(replace(entry, model=_model(entry.model, folder)) for entry in suite.models)
-    return replace(suite, models=models, data=tuple(_located(entry, folder) for entry in suite.data))
+    data = tuple(replace(entry, files=_files(map(str, entry.paths), folder)) for entry in suite.data)
+    return replace(suite, models=models, data=data, metrics=tuple(_located(m, folder) for m in suite.metrics))
 
 
-def _located(entry: DataEntry, folder: Path) -> DataEntry:
-    found = [_plain(find_file(str(path), folder)) for path in entry.paths]
+def _files(names: Iterable[str], folder: Path) -> tuple[str, ...]:
+    found = [_plain(find_file(name, folder)) for name in names]
     for path in found:
         require_file(path)
-    return replace(entry, files=tuple(map(str, found)))
+    return tuple(map(str, found))
+
+
+def _located(metric: BenchmarkMetric, folder: Path) -> BenchmarkMetric:
+    """The metric with the places of what its fields name."""
+    found: dict[str, Any] = {field: _files(metric.named(field), folder) for field in metric.files}
+    found |= {field: _model(name, folder) for field in metric.models for name in metric.named(field)}
+    return replace(metric, **found) if found else metric  # type: ignore[type-var]  # its members are dataclasses
 
 
 def _locate_samplers(entries: Any, folder: Path) -> None:
