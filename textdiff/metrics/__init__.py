@@ -4,8 +4,10 @@ from textdiff.metrics.calibration import brier_parts, calibration_error, calibra
 from textdiff.metrics.distinct import distinct
 from textdiff.metrics.grams import Gram, grams
 from textdiff.metrics.jackknife import Parts, jackknife, jackknife_error, ratio
+from textdiff.metrics.lengths import length_excess
 from textdiff.metrics.levels import LevelBin, LevelProfile
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
+from textdiff.metrics.loading import MODULES, load, module_path
 from textdiff.metrics.ngrams import bigram_entropy, entropy_parts, unigram_entropy
 from textdiff.metrics.novelty import known_grams, novelty_parts
 from textdiff.metrics.overlap import Overlap, overlap
@@ -15,6 +17,7 @@ from textdiff.metrics.score import ONE_WINDOW, Score, of_one_window, signature
 from textdiff.metrics.self_bleu import self_bleu
 
 __all__ = [
+    "MODULES",
     "ONE_WINDOW",
     "Gram",
     "LevelBin",
@@ -34,6 +37,9 @@ __all__ = [
     "jackknife",
     "jackknife_error",
     "known_grams",
+    "length_excess",
+    "load",
+    "module_path",
     "novelty_parts",
     "of_one_window",
     "overlap",

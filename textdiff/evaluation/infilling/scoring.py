@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,16 @@ import numpy as np
 from textdiff.evaluation.infilling.cases import GapCase
 from textdiff.evaluation.infilling.rows import gap_ids
 from textdiff.evaluation.infilling.ways import Answer, Way
-from textdiff.metrics import Score, brier_parts, calibration_error, calibration_parts, jackknife, overlap, ratio
+from textdiff.metrics import (
+    Score,
+    brier_parts,
+    calibration_error,
+    calibration_parts,
+    jackknife,
+    length_excess,
+    overlap,
+    ratio,
+)
 from textdiff.metrics.jackknife import Figure, Parts
 from textdiff.text.tokenizers import Tokenizer
 
@@ -124,8 +133,8 @@ def measures(gaps: Sequence[FilledGap], length: str) -> list[Measure]:
     for name in ("bleu", "chrf"):
         made = overlap(name, texts, references)
         found.append(Measure(name, "0-100", made.parts, made.value, len(gaps), f"scorer:sacrebleu|{made.signature}"))
-    words = [_excess(len(gap.text.split()), (len(text.split()) for text in gap.references)) for gap in gaps]
-    tokens = [_excess(len(gap.ids), gap.sizes) for gap in gaps]
+    words = [length_excess(len(gap.text.split()), (len(text.split()) for text in gap.references)) for gap in gaps]
+    tokens = [length_excess(len(gap.ids), gap.sizes) for gap in gaps]
     for unit, errors in (("words", words), ("tokens", tokens)):
         found.append(_mean(f"{unit}_error", unit, [(abs(error), 1) for error in errors]))
         found.append(_mean(f"{unit}_bias", unit, [(error, 1) for error in errors]))
@@ -170,11 +179,6 @@ def _confidences(gaps: Sequence[FilledGap]) -> list[Measure]:
 
 def _same_tokens(gap: FilledGap) -> int:
     return sum(a == b for a, b in zip(gap.ids, gap.true_ids, strict=False))
-
-
-def _excess(size: int, references: Iterable[int]) -> int:
-    """How much too long something is, against the reference that is nearest in length."""
-    return min((size - reference for reference in references), key=abs)
 
 
 def scores(gaps: Sequence[FilledGap], way: Way, sign: str) -> list[Score]:

@@ -1,0 +1,1 @@
+"""Metrics of the library `evaluate`, a script each: see `textdiff.metrics.load`."""
