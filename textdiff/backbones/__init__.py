@@ -4,6 +4,7 @@ from textdiff.backbones.base import Backbone, BackboneConfig
 from textdiff.backbones.causal import CAUSAL_TYPES, BidirectionalConfig
 from textdiff.backbones.dit import DiT, DiTConfig
 from textdiff.backbones.documents import require_separable
+from textdiff.backbones.lora import LoraConfig, adapt, merge, merged_state
 from textdiff.backbones.pretrained import PretrainedBackbone, PretrainedBackboneConfig
 
 __all__ = [
@@ -13,7 +14,11 @@ __all__ = [
     "BidirectionalConfig",
     "DiT",
     "DiTConfig",
+    "LoraConfig",
     "PretrainedBackbone",
     "PretrainedBackboneConfig",
+    "adapt",
+    "merge",
+    "merged_state",
     "require_separable",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from textdiff.backbones import BackboneConfig, DiTConfig
+from textdiff.backbones import BackboneConfig, DiTConfig, LoraConfig
 from textdiff.corpus import PairOptions, ReadOptions, check_encoding
 from textdiff.data import GapMaker, WholeTask
 from textdiff.errors import ConfigError
@@ -124,6 +124,8 @@ class Recipe:
         tasks: what is given and what is free in a sample.
         condition_dropout: how often all that is given is hidden, so that guidance is possible later.
         training: how long, how fast.
+        lora: fine-tuning by low-rank adapters, which are added to the weights when the model is saved; by default all weights
+            are trained. Where the tokenizer or the output layer is new, all that is not in the blocks is trained besides.
         samplers: how the model fills and writes where nothing else is asked; by default what suits the process.
     """
 
@@ -139,6 +141,7 @@ class Recipe:
     tasks: tuple[GapMaker, ...] = (WholeTask(),)
     condition_dropout: float = 0.0
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    lora: LoraConfig | None = None
     samplers: DefaultSamplers | None = None
 
     def __post_init__(self) -> None:
@@ -146,6 +149,8 @@ class Recipe:
             raise ConfigError(f"context_length must be at least 2, got {self.context_length}")
         if not 0 <= self.condition_dropout < 1:
             raise ConfigError(f"condition_dropout must be at least 0 and below 1, got {self.condition_dropout}")
+        if self.lora is not None and self.training.fsdp:
+            raise ConfigError("lora and training.fsdp do not go together: leave one of them out")
         if not self.tasks:
             raise ConfigError("tasks must name at least one task")
         if self.data.pairs is not None and self.tasks != (WholeTask(),):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from textdiff.backbones import require_separable
+import torch
+
+from textdiff.backbones import LoraConfig, adapt, merge, merged_state, require_separable
 from textdiff.data import Loader
 from textdiff.data.prepared import tokenizer_digest
+from textdiff.errors import ConfigError
 from textdiff.files import read_json
 from textdiff.infiller import Checkpoint, DefaultSamplers, Infiller
 from textdiff.metrics import Score
@@ -65,10 +69,10 @@ class PreparedRun:
         return Stream(*parts) if pairs is None else Pairs(*parts, pairs)
 
     def model(self) -> DiffusionModel:
-        """A new model, or the one to start from.
+        """A new model, or the one to start from, with adapters if it is to have such.
 
         Raises:
-            ConfigError: its network cannot separate documents, which the recipe asks for.
+            ConfigError: its network cannot separate documents or be adapted, which the recipe asks for.
         """
         model = self._fresh_model() if self.start is None else self.start.model
         data = self.recipe.data
@@ -76,11 +80,21 @@ class PreparedRun:
         model.config.target_length = None if data.pairs is None else data.pairs.target_length
         if model.config.separate_documents:
             require_separable(model.backbone, model.vocabulary, self.recipe.context_length)
+        if self.recipe.lora is not None:
+            self._adapt(model, self.recipe.lora)
         return model
 
-    def _fresh_model(self) -> DiffusionModel:
-        import torch
+    def _adapt(self, model: DiffusionModel, lora: LoraConfig) -> None:
+        if self.start is None:
+            raise ConfigError("lora adapts a model that is trained already: it goes with textdiff finetune")
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            adapt(model.backbone, lora, model.backbone.has_new_head or self.recipe.tokenizer.path is None)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+        say(f"lora: {trained:,} weights are trained, {frozen:,} stay")
 
+    def _fresh_model(self) -> DiffusionModel:
         recipe = self.recipe
         process = recipe.make_process(self.tokenizer.vocabulary)
         with torch.random.fork_rng():
@@ -147,12 +161,13 @@ def run_recipe(
                 output=output,
                 seed=recipe.seed,
                 validation=run.validation if held_out else None,
-                save_model=lambda: result.save(output / "model"),
+                save_model=lambda: _whole(result).save(output / "model"),
                 fingerprint=fingerprint,
                 on_record=reporting.record,
             ),
             state,
         )
+        merge(model.backbone)
         if not is_main_process():
             return result
         report = run.material.score(model) if held_out else None
@@ -163,6 +178,15 @@ def run_recipe(
     result = replace(result, metrics=metrics, card=card)
     result.save(output / "model")
     return result
+
+
+def _whole(checkpoint: Checkpoint) -> Checkpoint:
+    """The same without adapters: a copy that has them added to its weights, if there are any."""
+    if (checkpoint.recipe or {}).get("lora") is None:
+        return checkpoint
+    model = DiffusionModel(copy.deepcopy(checkpoint.model.config))
+    model.load_state_dict(merged_state(checkpoint.model))
+    return replace(checkpoint, model=model)
 
 
 def _start_scores(run: PreparedRun, output: Path, resuming: bool) -> list[dict[str, Any]]:
