@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from textdiff.denoiser import Denoiser, Reader
 from textdiff.infiller.drafts import Sized
 from textdiff.infiller.writing import ROWS
 from textdiff.model import DiffusionModel
 from textdiff.objectives import position_nats
+from textdiff.processes import ForwardProcess
 from textdiff.text.canvas import Canvas
 from textdiff.text.layout import Layout
 
@@ -46,14 +48,36 @@ def written_nats(model: DiffusionModel, canvas: Canvas) -> Tensor:
 
     Rows with the same seed are corrupted at the same levels with the same noise: so they are compared.
     """
+    levels = (torch.arange(REPEATS, dtype=torch.float64) + 0.5) / REPEATS
+    return levelled_nats(model.denoise, model.process, canvas, levels, model.device)
+
+
+def levelled_nats(
+    denoiser: Denoiser | Reader,
+    process: ForwardProcess,
+    canvas: Canvas,
+    levels: Tensor,
+    device: torch.device | str,
+    on_rows: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """What each free position adds to the NELBO of its row, with all rows at the same levels [repeats]: nats, float64 [B, L].
+
+    Args:
+        denoiser, process, canvas: see `position_nats`.
+        levels: of the noise, which is the same for rows of the same seed.
+        device: the denoiser's.
+        on_rows: called with the number of rows that are done: a few of about one length at a time.
+    """
     nats = torch.zeros(canvas.shape, dtype=torch.float64)
     lengths = canvas.valid.sum(-1)
-    levels = (torch.arange(REPEATS, dtype=torch.float64) + 0.5) / REPEATS
+    done = 0
     for rows in torch.split(lengths.argsort(stable=True), ROWS):
-        length = int(lengths[rows].max())
-        part = canvas.rows(rows).cut(length).to(model.device)
+        length = int(lengths[rows].max()) if len(rows) else 0
+        part = canvas.rows(rows).cut(length).to(device)
         every = levels.unsqueeze(-1).expand(-1, len(rows))
-        nats[rows, :length] = position_nats(model.denoise, model.process, part, every, _SEED)
+        nats[rows, :length] = position_nats(denoiser, process, part, every, _SEED)
+        done += len(rows)
+        on_rows(done)
     return nats
 
 
