@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import CONTEXT, run, save_tiny, senseless_checkpoint, tiny_checkpoint
+from tiny import run, save_tiny, senseless_checkpoint, tiny_checkpoint
 
 import textdiff
 from textdiff.sampling import Sampler, preset
@@ -91,13 +91,6 @@ def test_a_sampler_may_stand_in_a_file(model: Path, tmp_path: Path) -> None:
     assert f"{file}: accept.gama: unknown key. Did you mean 'gamma'?" in ended.err
     missing = run("generate", "-m", model, "--sampler", tmp_path / "none.yml")
     assert missing.code == 2 and "none.yml cannot be read: no such file" in missing.err
-
-
-def test_more_tokens_than_the_context_holds_are_refused(model: Path) -> None:
-    ended = run("generate", "-m", model, "--max-new-tokens", CONTEXT)
-    assert ended.code == 2
-    assert f"context of {CONTEXT} tokens" in ended.err
-    assert ended.err.endswith("(help: textdiff generate --help)\n")
 
 
 def test_guidance_leads_away_from_what_is_said_without_the_prompt(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from textdiff.evaluation.benchmark import read_report
 from textdiff.evaluation.generation.excerpts import take_excerpts
 from textdiff.files import dump_yaml
 from textdiff.infiller import Infiller, SamplerOptions
-from textdiff.infiller.writing import go_on
+from textdiff.infiller.going_on import go_on
 from textdiff.metrics import Score
 from textdiff.processes import AbsorbingProcess
 

@@ -223,8 +223,7 @@ def test_generation_from_nothing(infiller: Infiller) -> None:
     [
         ({"n": 0}, "n must be between 1 and 10000, got 0"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
-        ({"max_new_tokens": 1000}, "context of 96 tokens has room for"),
-        ({"prompt": "word " * 200}, "the prompt fills the context"),
+        ({"block_size": 96}, "must hold a block and text before it, got 96"),
     ],
 )
 def test_generation_options_are_checked(infiller: Infiller, options: dict[str, object], message: str) -> None:

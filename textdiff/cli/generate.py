@@ -43,8 +43,12 @@ EXAMPLES = r"""Examples:
   textdiff generate "It was a dark night" --watch
   textdiff generate "Dear Margaret," -n 3 --max-new-tokens 40 --seed 7
   textdiff generate - --sampler remdm --json < prompt.txt
+  textdiff generate "Once" --max-new-tokens 1000 --block-size 32
   textdiff generate --condition source.txt -m runs/mine -o target.txt
   textdiff generate --condition a.jsonl --field de -n 8 --rerank mbr
+
+What the context does not hold is written block after block, each with all
+--steps; it sees as much of the text before it as the context holds.
 
 --condition is for models that were trained on pairs of sources and targets
 (data.pairs in a recipe). It writes one target for each source, in order: a
@@ -62,7 +66,13 @@ def generate(
     n: Annotated[int, typer.Option("-n", min=1, max=10_000, metavar="N", help="How many samples.")] = 1,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option("--max-new-tokens", min=1, metavar="N", help="Tokens to write; 128 or what the context holds."),
+        typer.Option(
+            "--max-new-tokens", min=1, metavar="N", help="Tokens to write, as many as you like; by default 128."
+        ),
+    ] = None,
+    block_size: Annotated[
+        int | None,
+        typer.Option("--block-size", min=1, metavar="N", help="Write N tokens at a time, from left to right."),
     ] = None,
     steps: Steps = None,
     sampler: SamplerName = None,
@@ -101,15 +111,15 @@ def generate(
             raise UsageError("--guide goes with --guidance W, how much to lead away from that model")
         options["guide"] = load_infiller(guide, device)
     if condition is not None:
-        if prompt is not None or max_new_tokens is not None or watch:
-            raise UsageError("--condition takes no prompt, no --max-new-tokens and no --watch")
+        if prompt is not None or max_new_tokens is not None or block_size is not None or watch:
+            raise UsageError("--condition takes no prompt, no --max-new-tokens, no --block-size and no --watch")
         write_targets(
             condition, field, output, model, device, as_json, {**options, "n": n, "seed": seed, "rerank": rerank}
         )
         return
     if output is not None:
         raise UsageError("--output goes with --condition; send samples to a file with >")
-    options |= {"n": n, "max_new_tokens": max_new_tokens, "seed": seed}
+    options |= {"n": n, "max_new_tokens": max_new_tokens, "block_size": block_size, "seed": seed}
     text = _text(prompt)
     infiller = load_infiller(model, device)
     if watch:

@@ -15,16 +15,18 @@ from textdiff.errors import UsageError
 from textdiff.infiller.abilities import Abilities
 from textdiff.infiller.assembly import Assembly
 from textdiff.infiller.bias import LengthBias
+from textdiff.infiller.blocks import Blocks
 from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.choosing import Rerank, check_rerank
 from textdiff.infiller.drafts import Plan
 from textdiff.infiller.filling import Filler
+from textdiff.infiller.going_on import go_on
 from textdiff.infiller.parts import Memory, fill_parts
 from textdiff.infiller.results import GenerateResult, InfillResult, Sample, Stats, Target
 from textdiff.infiller.samplers import DefaultSamplers, SamplerOptions, Steps, require_order
 from textdiff.infiller.shelf import Shelf
 from textdiff.infiller.targets import Lengths, TargetWriter
-from textdiff.infiller.writing import Progress, go_on
+from textdiff.infiller.writing import Progress
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Sampler
 from textdiff.text.document import Document
@@ -141,6 +143,7 @@ class Infiller(Abilities):
         *,
         n: int = 1,
         max_new_tokens: int | None = None,
+        block_size: int | None = None,
         seed: int = 0,
         steps: Steps | None = None,
         sampler: Sampler | str | None = None,
@@ -158,14 +161,16 @@ class Infiller(Abilities):
         Args:
             prompt: given text, or None.
             n: how many samples; sample i depends on (seed, i) only.
-            max_new_tokens: how many tokens to write; by default as many as the context holds, at most 128.
+            max_new_tokens: how many tokens to write; by default 128, or as many as fit behind a prompt that leaves room.
+            block_size: how many tokens to write at a time, from left to right, each block with all of the sampler's steps. By
+                default all at once, and of a text longer than the context a quarter of that; see `Blocks`.
             seed: any integer.
             steps, sampler, temperature, top_k, top_p, min_p, settings, guidance: see `SamplerOptions`.
             guide: a worse model of the same tokens, which guidance leads away from; by default this one without the prompt.
             on_progress: called while rows are written.
 
         Raises:
-            UsageError: an option is out of its range or does not fit the model, or the prompt leaves no room.
+            UsageError: an option is out of its range or does not fit the model.
         """
         self.require_documents()
         if not 1 <= n <= 10_000:
@@ -174,6 +179,7 @@ class Infiller(Abilities):
         healed = self.tokenizer.carries_spaces and text.endswith(" ")
         given = [*self.tokenizer.prefix_ids, *self.tokenizer.encode(text[:-1] if healed else text)]
         count = self._new_tokens(len(given), max_new_tokens)
+        blocks = Blocks.of(self.model, block_size, len(given) + count)
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance, min_p, settings).apply(
             self.samplers.generate
         )
@@ -184,9 +190,8 @@ class Infiller(Abilities):
             )
         began = time.perf_counter()
         weak = self.guiding(guide)
-        written = go_on(
-            self.model, self.tokenizer, chosen, [given] * n, count, seed, on_progress=on_progress, weak=weak
-        )
+        parts = self.model, self.tokenizer, chosen
+        written = go_on(*parts, [given] * n, count, seed, blocks=blocks, on_progress=on_progress, weak=weak)
         texts = [self.tokenizer.decode(ids[len(given) :]) for ids in written.ids.tolist()]
         stats = Stats(written.steps, int(written.nfe.max()), n * count, time.perf_counter() - began)
         samples = tuple(Sample(text + (t.removeprefix(" ") if healed else t), count) for t in texts)
@@ -243,19 +248,10 @@ class Infiller(Abilities):
         return LengthBias(self.model, self.tokenizer, self.shelf)
 
     def _new_tokens(self, given: int, asked: int | None) -> int:
+        if asked is not None and asked < 1:
+            raise UsageError(f"max_new_tokens must be at least 1, got {asked}")
         left = self.context_length - given
-        count = min(128, left) if asked is None else asked
-        if count < 1:
-            found = (
-                "the prompt fills the context" if asked is None else f"max_new_tokens must be at least 1, got {asked}"
-            )
-            raise UsageError(f"{found} ({self.context_length} tokens, {given} of them given)")
-        if count > left:
-            raise UsageError(
-                f"max_new_tokens is {count}, but the model's context of {self.context_length} tokens has room for {left} "
-                f"after the {given} that are given"
-            )
-        return count
+        return asked or (min(128, left) if left > 0 else 128)
 
     def _method(self, length: LengthChoice) -> Literal["model", "search"]:
         known = self.tokenizer.vocabulary.filler_id is not None

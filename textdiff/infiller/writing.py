@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from textdiff.denoiser import Denoiser
-from textdiff.draws import Draws
 from textdiff.infiller.reading_on import denoiser_for
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Automata, Constraint, Event, Sampler, TokenClasses
@@ -59,10 +58,13 @@ def write(
     constraint: Constraint,
     on_progress: Callable[[Progress], None] | None = None,
     weak: Denoiser | None = None,
+    denoiser: Callable[[DiffusionModel, Canvas], tuple[Denoiser, Canvas]] = denoiser_for,
 ) -> Written:
     """Writes the free positions of a canvas under a constraint, on the model's device.
 
-    weak: what the sampler's guidance leads away from; see `Sampler.sample`.
+    Args:
+        weak: what the sampler's guidance leads away from; see `Sampler.sample`.
+        denoiser: what writes on a batch of rows, and the batch as it is to be given to it.
     """
     ids, log_p = canvas.ids.clone(), torch.zeros(canvas.shape, dtype=torch.float64)
     nfe = torch.zeros(len(ids), dtype=torch.long)
@@ -72,42 +74,12 @@ def write(
         length = int(lengths[rows].max()) if len(rows) else 0
         part, view = canvas.rows(rows).cut(length).to(model.device), constraint.rows(rows).cut(length).to(model.device)
         watch = None if on_progress is None else _watcher(on_progress, rows)
-        denoise, part = denoiser_for(model, part)
+        denoise, part = denoiser(model, part)
         samples = sampler.sample(denoise, model.process, part, view, watch, weak)
         ids[rows, :length], log_p[rows, :length] = samples.ids.cpu(), samples.log_p.cpu()
         nfe[rows] = samples.nfe.cpu()
         steps = max(steps, samples.steps)
     return Written(ids, log_p, nfe, steps)
-
-
-def go_on(
-    model: DiffusionModel,
-    tokenizer: Tokenizer,
-    sampler: Sampler,
-    given: Sequence[Sequence[int]],
-    count: int,
-    seed: int,
-    *,
-    first: int = 0,
-    on_progress: Callable[[Progress], None] | None = None,
-    weak: Denoiser | None = None,
-) -> Written:
-    """Writes so many tokens of text behind each of some rows of given ids.
-
-    Row i depends on its ids and on (seed, first + i) alone.
-
-    Args:
-        given: what rows begin with, the ids at the start of a document included.
-        count: how many tokens each row gets.
-        seed, first: of the draws.
-        on_progress, weak: see `write`.
-    """
-    seeds = Draws.seeded([seed] * len(given)).fold(torch.arange(first, first + len(given))).keys.tolist()
-    # what stands at free positions is of no matter: the sampler begins with noise
-    rows = [[*ids, *[tokenizer.vocabulary.pad_id] * count] for ids in given]
-    frozen = [[True] * len(ids) + [False] * count for ids in given]
-    canvas = Canvas.of_rows(rows, frozen, seeds, tokenizer.vocabulary)
-    return write(model, sampler, canvas, text_constraint(canvas, tokenizer), on_progress, weak)
 
 
 def gap_constraint(layout: Layout, automata: Sequence[Sequence[TokenAutomaton]]) -> Automata:

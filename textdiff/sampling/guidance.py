@@ -51,10 +51,13 @@ class Guidance:
         return mixed.masked_fill(strong.isneginf() & weak.isneginf(), -torch.inf).log_softmax(-1)
 
 
-def blindfolded(denoiser: Denoiser) -> Denoiser:
-    """The same network that does not see what is given."""
+def blindfolded(denoiser: Denoiser, columns: int | None = None) -> Denoiser:
+    """The same network that does not see what is given: all of it, or the first so many positions."""
 
     def denoise(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
-        return denoiser(x_t, t, replace(canvas, hidden=canvas.frozen & canvas.valid), where)
+        hidden = canvas.frozen & canvas.valid
+        if columns is not None:
+            hidden = hidden & (torch.arange(hidden.shape[1], device=hidden.device) < columns)
+        return denoiser(x_t, t, replace(canvas, hidden=hidden), where)
 
     return denoise

@@ -36,8 +36,9 @@ from textdiff.evaluation.generation.scoring import NOVEL, Known, perplexity_scor
 from textdiff.evaluation.signing import digest, model_parts, sampler_digest
 from textdiff.files import sha256_of
 from textdiff.infiller import Infiller, SamplerOptions
+from textdiff.infiller.going_on import go_on
 from textdiff.infiller.samplers import require_order
-from textdiff.infiller.writing import ROWS, go_on
+from textdiff.infiller.writing import ROWS
 from textdiff.metrics import Score, jackknife, known_grams, ratio, signature
 from textdiff.sampling import Sampler
 

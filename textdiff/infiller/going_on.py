@@ -1,0 +1,52 @@
+"""Text that goes on from what is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from textdiff.denoiser import Denoiser
+from textdiff.draws import Draws
+from textdiff.infiller.blocks import Blocks, write_blocks
+from textdiff.infiller.writing import Progress, Written, text_constraint, write
+from textdiff.model import DiffusionModel
+from textdiff.sampling import Sampler
+from textdiff.text.canvas import Canvas
+from textdiff.text.tokenizers import Tokenizer
+
+
+def go_on(
+    model: DiffusionModel,
+    tokenizer: Tokenizer,
+    sampler: Sampler,
+    given: Sequence[Sequence[int]],
+    count: int,
+    seed: int,
+    *,
+    first: int = 0,
+    blocks: Blocks | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    weak: Denoiser | None = None,
+) -> Written:
+    """Writes so many tokens of text behind each of some rows of given ids.
+
+    Row i depends on its ids and on (seed, first + i) alone.
+
+    Args:
+        given: what rows begin with, the ids at the start of a document included.
+        count: how many tokens each row gets.
+        seed, first: of the draws.
+        blocks: how they are cut, where the rows' given ids are as many; None to write all tokens at once.
+        on_progress, weak: see `write`.
+    """
+    seeds = Draws.seeded([seed] * len(given)).fold(torch.arange(first, first + len(given))).keys.tolist()
+    # what stands at free positions is of no matter: the sampler begins with noise
+    rows = [[*ids, *[tokenizer.vocabulary.pad_id] * count] for ids in given]
+    frozen = [[True] * len(ids) + [False] * count for ids in given]
+    canvas = Canvas.of_rows(rows, frozen, seeds, tokenizer.vocabulary)
+    constraint = partial(text_constraint, tokenizer=tokenizer)
+    if blocks is None:
+        return write(model, sampler, canvas, constraint(canvas), on_progress, weak)
+    return write_blocks(model, sampler, canvas, blocks, constraint, on_progress, weak)
