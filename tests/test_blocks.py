@@ -280,4 +280,4 @@ def test_the_command_writes_in_blocks(tmp_path_factory: pytest.TempPathFactory) 
     assert (refused.code, refused.out) == (2, b"")
     assert "block_size must be from 1 to 63" in refused.err
     both = run("generate", "-m", model, "--block-size", 4, "--condition", "x.txt")
-    assert both.code == 2 and "no --block-size" in both.err
+    assert both.code == 2 and "--block-size, --cache" in both.err

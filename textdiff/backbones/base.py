@@ -86,6 +86,30 @@ class Backbone(nn.Module, ABC):
         """
         raise NotImplementedError
 
+    @property
+    def can_read_parts(self) -> bool:
+        """Whether `read_part` works: the network looks both ways, and what it keeps of a place depends on no time."""
+        return False
+
+    def read_part(
+        self, cache: KeyValueCache, rows: Tensor, x_t: Tensor, given: Tensor, part: slice, seen: int, where: Tensor
+    ) -> Tensor:
+        """What `forward` gives if all places outside of a part are as they were when they were read last.
+
+        Args:
+            cache: of `empty_cache`; keeps what is read now.
+            rows: Long [R], which of its rows these are. They have no padding.
+            x_t: Long [R, L]; of no matter outside of the part.
+            given: Bool [R, L].
+            part: the places that are read.
+            seen: how many places are attended to, from the left. All outside of the part must have been read.
+            where: Bool [R, L], positions of the part whose scores are wanted.
+
+        Returns:
+            Float [N, D].
+        """
+        raise NotImplementedError
+
     def compile_layers(self) -> None:
         """From now on the layers whose inputs have one shape run compiled in training.
 

@@ -18,6 +18,7 @@ from textdiff.backbones.layers import (
     GatedMLP,
     LayerCache,
     LearnedTime,
+    Place,
     SinusoidalTime,
     ZeroLinear,
     rms_norm,
@@ -151,10 +152,22 @@ class Block(nn.Module):
         return out
 
     def read_on(
-        self, x: Tensor, table: tuple[Tensor, Tensor], kept: LayerCache, rows: Tensor, places: Tensor
+        self,
+        x: Tensor,
+        table: tuple[Tensor, Tensor],
+        kept: LayerCache,
+        place: Place,
+        attendable: Tensor | None,
+        where: Tensor | None = None,
     ) -> Tensor:
-        """x [R, k, D] -> [R, k, D] without dropout, for some places of a causal network; see `Attention.mix_on`."""
-        x = x + self.attention.out(self.attention.mix_on(self.attention_norm(x, None), table, kept, rows, places))
+        """x [R, k, D] -> [R, k, D] without dropout and time, for some places of some rows; see `Attention.mix_on`.
+
+        With `where` Bool [R, k] it gives [N, D], as `forward` does.
+        """
+        mixed = self.attention.mix_on(self.attention_norm(x, None), table, kept, place, attendable)
+        if where is not None:
+            x, mixed = x[where], mixed[where]
+        x = x + self.attention.out(mixed)
         out: Tensor = x + self.mlp(self.mlp_norm(x, None))
         return out
 
@@ -251,12 +264,38 @@ class DiT(Backbone):
         assert self.begin is not None
         x = self.embed(x_t.gather(-1, (places - 1).clamp(min=0)))
         x = torch.where((places == 0).unsqueeze(-1), self.begin.weight[0], x)
-        cos, sin = rotary_table(x_t.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
-        for block, kept in zip(self.blocks, cache.layers, strict=True):
-            x = block.read_on(x, (cos[places], sin[places]), kept, rows, places)  # type: ignore[operator]
+        seen = int(last.max()) + 1
+        before = torch.arange(seen, device=x.device) <= places[:, None, :, None]
+        x = self._through(x, cache, Place(rows, places, seen), before)
         cache.note(rows, x_t, last)
         hidden: Tensor = self.norm(x[:, -1], None)
         return hidden
+
+    @property
+    def can_read_parts(self) -> bool:
+        return self.begin is None and not self.uses_time
+
+    def read_part(
+        self, cache: KeyValueCache, rows: Tensor, x_t: Tensor, given: Tensor, part: slice, seen: int, where: Tensor
+    ) -> Tensor:
+        places = torch.arange(part.start, part.stop, device=x_t.device).expand(len(rows), -1)
+        x = self.embed(x_t[:, part])
+        if self.given is not None:
+            x = x + given[:, part].unsqueeze(-1) * self.given.weight[0]
+        x = self._through(x, cache, Place(rows, places, seen), None, where[:, part])
+        hidden: Tensor = self.norm(x, None)
+        return hidden
+
+    def _through(
+        self, x: Tensor, cache: KeyValueCache, place: Place, attendable: Tensor | None, where: Tensor | None = None
+    ) -> Tensor:
+        """x [R, k, D] through all layers, with what is kept of other places."""
+        size = self.config.hidden_size // self.config.num_attention_heads
+        cos, sin = (part[place.places] for part in rotary_table(place.seen, size, x.device))
+        last = len(self.blocks) - 1
+        for i, (block, kept) in enumerate(zip(self.blocks, cache.layers, strict=True)):
+            x = block.read_on(x, (cos, sin), kept, place, attendable, where if i == last else None)  # type: ignore[operator]
+        return x
 
     def _attendable(self, valid: Tensor, documents: Tensor | None) -> Tensor | None:
         """Bool [B, 1, L or 1, L], or None: everything, or all before where the network is causal."""

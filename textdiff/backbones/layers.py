@@ -88,22 +88,23 @@ class Attention(nn.Module):
             )
         return mixed.to(parts[0].dtype).transpose(1, 2).flatten(-2)
 
-    def mix_on(self, x: Tensor, table: tuple[Tensor, Tensor], kept: LayerCache, rows: Tensor, places: Tensor) -> Tensor:
-        """Attends from some positions of some rows to all before them, as `mix` does, and keeps what later ones need.
+    def mix_on(
+        self, x: Tensor, table: tuple[Tensor, Tensor], kept: LayerCache, place: Place, attendable: Tensor | None
+    ) -> Tensor:
+        """Attends from some positions of some rows as `mix` does, to what is kept of others, and keeps their own part.
 
         Args:
             x: [R, k, D], what stands at the places.
-            table: of rotary positions, [R, k, 1, 1, size], for the places.
+            table: of rotary positions, for the places.
             kept: keys and values of all places of all rows.
-            rows: Long [R].
-            places: Long [R, k].
+            place: which those are.
+            attendable: Bool [R, 1, k, seen], or None for all that are seen.
         """
+        rows, places, seen = place
         q, k, v = self._parts(x, table)
         kept.keys[rows[:, None], places], kept.values[rows[:, None], places] = k, v
-        seen = int(places.max()) + 1
-        before = torch.arange(seen, device=x.device) <= places[:, None, :, None]
         q, k, v = (part.transpose(1, 2) for part in (q, kept.keys[rows, :seen], kept.values[rows, :seen]))
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=before)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=attendable)
         return mixed.to(x.dtype).transpose(1, 2).flatten(-2)
 
     def _parts(self, x: Tensor, table: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,6 +114,14 @@ class Attention(nn.Module):
         gain = torch.stack((self.query_norm.weight, self.key_norm.weight)).unsqueeze(1)
         q, k = rotate(rms_norm(both, gain), table).unbind(-3)
         return q, k, v.squeeze(-3).contiguous()  # a view of the values would keep all of qkv alive
+
+
+class Place(NamedTuple):
+    """Where a network reads on: rows Long [R], the places Long [R, k] that are read, and how many are seen from the left."""
+
+    rows: Tensor
+    places: Tensor
+    seen: int
 
 
 class LayerCache(NamedTuple):

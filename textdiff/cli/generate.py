@@ -74,6 +74,10 @@ def generate(
         int | None,
         typer.Option("--block-size", min=1, metavar="N", help="Write N tokens at a time, from left to right."),
     ] = None,
+    cache: Annotated[
+        Literal["prefix", "dual"] | None,
+        typer.Option("--cache", help="Keep what stands around a block while it is written: faster, not quite exact."),
+    ] = None,
     steps: Steps = None,
     sampler: SamplerName = None,
     temperature: Temperature = None,
@@ -111,15 +115,15 @@ def generate(
             raise UsageError("--guide goes with --guidance W, how much to lead away from that model")
         options["guide"] = load_infiller(guide, device)
     if condition is not None:
-        if prompt is not None or max_new_tokens is not None or block_size is not None or watch:
-            raise UsageError("--condition takes no prompt, no --max-new-tokens, no --block-size and no --watch")
+        if watch or any(given is not None for given in (prompt, max_new_tokens, block_size, cache)):
+            raise UsageError("--condition takes no prompt, --max-new-tokens, --block-size, --cache or --watch")
         write_targets(
             condition, field, output, model, device, as_json, {**options, "n": n, "seed": seed, "rerank": rerank}
         )
         return
     if output is not None:
         raise UsageError("--output goes with --condition; send samples to a file with >")
-    options |= {"n": n, "max_new_tokens": max_new_tokens, "block_size": block_size, "seed": seed}
+    options |= {"n": n, "max_new_tokens": max_new_tokens, "block_size": block_size, "cache": cache, "seed": seed}
     text = _text(prompt)
     infiller = load_infiller(model, device)
     if watch:

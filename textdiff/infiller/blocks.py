@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import UsageError
+from textdiff.infiller.caching import Cache, CachedBlock, require_cache
 from textdiff.infiller.reading_on import denoiser_for
 from textdiff.infiller.writing import Progress, Written, write
 from textdiff.model import DiffusionModel
@@ -45,6 +46,7 @@ class Blocks:
         size: positions of a block; the last one may be shorter.
         context_length: positions that the network sees at once.
         looks_ahead: whether it sees noise where the text goes on behind a block.
+        cache: what is kept while a block is written; see `CachedBlock`.
 
     Raises:
         UsageError: the context has no room for a block and text before it.
@@ -53,6 +55,7 @@ class Blocks:
     size: int
     context_length: int
     looks_ahead: bool
+    cache: Cache | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.size < self.context_length:
@@ -62,18 +65,25 @@ class Blocks:
             )
 
     @staticmethod
-    def of(model: DiffusionModel, size: int | None, length: int) -> Blocks | None:
+    def of(model: DiffusionModel, size: int | None, length: int, cache: Cache | None = None) -> Blocks | None:
         """The blocks of a text of this length; None where it is written at once.
 
         size: as it was asked for. Where nobody asked, texts longer than the context have blocks of a quarter of it.
 
         A network that is told the time would take noise behind the block for as far gone as the block itself.
+
+        Raises:
+            UsageError: blocks that the context cannot hold, or a cache that the model or the text has no use for.
         """
         context = int(model.config.context_length)
+        if cache is not None:
+            require_cache(model)
+            if size is None and length <= context:
+                raise UsageError("cache keeps what stands around a block: give block_size too")
         if size is None and length <= context:
             return None
         ahead = not (model.process.left_to_right or model.process.needs_time or model.backbone.uses_time)
-        return Blocks(max(1, context // 4) if size is None else size, context, ahead)
+        return Blocks(max(1, context // 4) if size is None else size, context, ahead, cache)
 
     def cut(self, given: int, length: int) -> Iterator[Block]:
         """The blocks of a text of `length` tokens, of which the first `given` are known, in the order of writing."""
@@ -120,7 +130,7 @@ def write_blocks(
             constraint(part),
             None if on_progress is None else partial(_show, on_progress, written, block),
             _looking_ahead(model, away_from, block),
-            partial(_denoiser_for, block),
+            partial(_denoiser_for, block, blocks.cache),
         )
         written = _with(written, made, block)
     return written
@@ -142,8 +152,13 @@ def _with(written: Written, made: Written, block: Block) -> Written:
     return Written(ids, log_p, written.nfe + made.nfe, written.steps + made.steps)
 
 
-def _denoiser_for(block: Block, model: DiffusionModel, canvas: Canvas) -> tuple[Denoiser, Canvas]:
-    denoise, canvas = denoiser_for(model, canvas)
+def _denoiser_for(block: Block, cache: Cache | None, model: DiffusionModel, canvas: Canvas) -> tuple[Denoiser, Canvas]:
+    if cache is None:
+        denoise, canvas = denoiser_for(model, canvas)
+    else:
+        rows, length = len(canvas.ids), canvas.shape[1] + block.ahead
+        denoise = CachedBlock(model, rows, length, slice(block.start - block.first, canvas.shape[1]), cache)
+        canvas = replace(canvas, numbers=torch.arange(rows, device=canvas.ids.device))
     return _looking_ahead(model, denoise, block), canvas
 
 

@@ -16,6 +16,7 @@ from textdiff.infiller.abilities import Abilities
 from textdiff.infiller.assembly import Assembly
 from textdiff.infiller.bias import LengthBias
 from textdiff.infiller.blocks import Blocks
+from textdiff.infiller.caching import Cache
 from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.choosing import Rerank, check_rerank
 from textdiff.infiller.drafts import Plan
@@ -144,6 +145,7 @@ class Infiller(Abilities):
         n: int = 1,
         max_new_tokens: int | None = None,
         block_size: int | None = None,
+        cache: Cache | None = None,
         seed: int = 0,
         steps: Steps | None = None,
         sampler: Sampler | str | None = None,
@@ -164,6 +166,8 @@ class Infiller(Abilities):
             max_new_tokens: how many tokens to write; by default 128, or as many as fit behind a prompt that leaves room.
             block_size: how many tokens to write at a time, from left to right, each block with all of the sampler's steps. By
                 default all at once, and of a text longer than the context a quarter of that; see `Blocks`.
+            cache: keep keys and values of what stands around a block while it is written (`prefix`: before it, `dual`: on
+                both sides). Faster, and no longer exact; see `CachedBlock`.
             seed: any integer.
             steps, sampler, temperature, top_k, top_p, min_p, settings, guidance: see `SamplerOptions`.
             guide: a worse model of the same tokens, which guidance leads away from; by default this one without the prompt.
@@ -179,7 +183,7 @@ class Infiller(Abilities):
         healed = self.tokenizer.carries_spaces and text.endswith(" ")
         given = [*self.tokenizer.prefix_ids, *self.tokenizer.encode(text[:-1] if healed else text)]
         count = self._new_tokens(len(given), max_new_tokens)
-        blocks = Blocks.of(self.model, block_size, len(given) + count)
+        blocks = Blocks.of(self.model, block_size, len(given) + count, cache)
         chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance, min_p, settings).apply(
             self.samplers.generate
         )
