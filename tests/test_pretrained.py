@@ -15,7 +15,8 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, BertForMa
 
 from textdiff.backbones import PretrainedBackbone, PretrainedBackboneConfig
 from textdiff.errors import CheckpointError, ConfigError
-from textdiff.model import DiffusionModel, load_masked_lm
+from textdiff.infiller.masked_lm import load_masked_lm
+from textdiff.model import DiffusionModel
 from textdiff.processes import AbsorbingProcess
 from textdiff.registry import build, to_config
 from textdiff.text.canvas import Canvas

@@ -18,8 +18,8 @@ from wordpieces import save_masked_lm, wordpiece
 import textdiff
 from textdiff.errors import ConfigError
 from textdiff.infiller import Checkpoint, DefaultSamplers, open_checkpoint
+from textdiff.infiller.masked_lm import load_masked_lm
 from textdiff.infiller.transplant import transplanted
-from textdiff.model import load_masked_lm
 from textdiff.processes import UniformProcess
 from textdiff.text.canvas import Canvas
 from textdiff.text.inheritance import ancestors

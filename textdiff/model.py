@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
 
-from textdiff.backbones import CAUSAL_TYPES, BackboneConfig, BidirectionalConfig, PretrainedBackboneConfig
+from textdiff.backbones import BackboneConfig
 from textdiff.backbones.layers import ZeroLinear
 from textdiff.backbones.loading import load_weights, refuse, refusing
 from textdiff.denoiser import Readout
 from textdiff.errors import CheckpointError, ConfigError
-from textdiff.processes import AbsorbingProcess, ForwardProcess
+from textdiff.processes import ForwardProcess
 from textdiff.registry import build, to_config
 from textdiff.text.canvas import Canvas
-from textdiff.text.tokenizer import Tokenizer
 from textdiff.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
@@ -200,39 +199,6 @@ class DiffusionModel(PreTrainedModel):
         return MaskedLMOutput(loss=loss, logits=logits)
 
 
-def load_masked_lm(folder: str | Path, tokenizer: Tokenizer, allow_missing_head: bool = False) -> DiffusionModel:
-    """A masked language model of Hugging Face as a diffusion model of absorbing noise, with no training.
-
-    Args:
-        folder: a folder with `config.json` and `model.safetensors`, or a name on the hub.
-        tokenizer: the tokenizer of that network.
-        allow_missing_head: whether a language-model head that is missing may be drawn at random, the same one each time:
-            for training.
-
-    Raises:
-        CheckpointError: it cannot be loaded, is no masked language model, or the tokenizer does not fit.
-    """
-    if tokenizer.vocabulary.mask_id is None:
-        raise CheckpointError(f"{folder} cannot be used: its tokenizer has no mask token")
-    kind = BidirectionalConfig if reads_left_to_right(folder) else PretrainedBackboneConfig
-    backbone = kind(path=str(folder), allow_missing_head=allow_missing_head)
-    process = AbsorbingProcess(vocabulary=tokenizer.vocabulary)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # transformers draws a head from the global generator
-        model = DiffusionModel.of(backbone, process, backbone.longest_context())
-    model.eval()
-    return model
-
-
-def reads_left_to_right(folder: str | Path) -> bool:
-    """Whether a folder holds a left-to-right model that can be made to read in both directions."""
-    try:
-        kind = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
-    except Exception:  # transformers raises all kinds; what is wrong is said by who loads the network
-        return False
-    return kind in CAUSAL_TYPES
-
-
 def _check_settings(config: DiffusionConfig) -> None:
     """What a `config.json` may hold that no component looks at."""
     if config.vocabulary is None:
@@ -255,6 +221,9 @@ def _check_settings(config: DiffusionConfig) -> None:
         raise CheckpointError(f"prediction must be 'leave_one_out' or 'posterior', got {config.prediction!r}")
 
 
-AutoConfig.register("textdiff", DiffusionConfig)
-AutoModel.register(DiffusionConfig, DiffusionModel)
-AutoModelForMaskedLM.register(DiffusionConfig, DiffusionModel)
+if (
+    __name__ == "textdiff.model"
+):  # in an exported folder this file has another name, and transformers is told by config.json
+    AutoConfig.register("textdiff", DiffusionConfig)
+    AutoModel.register(DiffusionConfig, DiffusionModel)
+    AutoModelForMaskedLM.register(DiffusionConfig, DiffusionModel)

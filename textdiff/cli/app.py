@@ -17,6 +17,7 @@ from textdiff.cli import (
     data_prepare,
     doctor,
     evaluate,
+    export,
     finetune,
     generate,
     infill,
@@ -69,6 +70,7 @@ def make_command() -> Any:
     app.add_typer(corpora, name="data")
     _add(app, "list", components.components, components.EXAMPLES)
     _add(app, "info", info.info, info.EXAMPLES)
+    _add(app, "export", export.export, export.EXAMPLES)
     _add(app, "verify", verify.verify, verify.EXAMPLES)
     _add(app, "doctor", doctor.doctor, doctor.EXAMPLES)
     return typer.main.get_command(app)

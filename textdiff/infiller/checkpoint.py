@@ -51,17 +51,22 @@ class Checkpoint:
 
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all; a folder of textdiff's that is there already is replaced."""
-        with atomic_folder(folder) as staging, without_progress_bars():
-            self.model.save_pretrained(staging)
-            self.tokenizer.save(staging)
-            write_json(staging / "sampler.json", to_config(self.samplers))
-            if self.calibration.gaps:
-                write_json(staging / "calibration.json", to_config(self.calibration))
-            if self.recipe is not None:
-                (staging / "recipe.yaml").write_text(dump_yaml(self.recipe), encoding="utf8")
-            if self.metrics is not None:
-                write_json(staging / "metrics.json", self.metrics)
-            (staging / "README.md").write_text(self.card, encoding="utf8")
+        with atomic_folder(folder) as staging:
+            self.write(staging)
+
+    def write(self, folder: Path) -> None:
+        """Writes the files into an empty folder."""
+        with without_progress_bars():
+            self.model.save_pretrained(folder)
+        self.tokenizer.save(folder)
+        write_json(folder / "sampler.json", to_config(self.samplers))
+        if self.calibration.gaps:
+            write_json(folder / "calibration.json", to_config(self.calibration))
+        if self.recipe is not None:
+            (folder / "recipe.yaml").write_text(dump_yaml(self.recipe), encoding="utf8")
+        if self.metrics is not None:
+            write_json(folder / "metrics.json", self.metrics)
+        (folder / "README.md").write_text(self.card, encoding="utf8")
 
     @staticmethod
     def load(folder: Path) -> Checkpoint:
@@ -74,6 +79,7 @@ class Checkpoint:
         require_self_contained(folder)
         with without_progress_bars():
             model = DiffusionModel.from_pretrained(folder, dtype=torch.float32).eval()
+        model.config.auto_map = None  # of code in this folder, which a copy may not have
         tokenizer = load_tokenizer(folder)
         if tokenizer.vocabulary != model.vocabulary:
             raise CheckpointError(f"the tokenizer in {folder} does not fit its model: their vocabularies differ")

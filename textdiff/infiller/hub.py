@@ -24,21 +24,21 @@ def fetched(name: str) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    out_of_reach = _out_of_reach()
+    unreachable = out_of_reach()
     try:
-        folder = Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=out_of_reach is not None))
+        folder = Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=unreachable is not None))
     except HFValidationError:
         raise CheckpointError(
             f"{name!r} is neither a folder here nor a name that a model of the hub can have"
         ) from None
     except Exception as error:  # the library has many kinds, and all mean that there is no such model to be had
-        if out_of_reach is None:
+        if unreachable is None:
             raise CheckpointError(
                 f"{name!r} is neither a folder here nor a model that can be fetched from {constants.ENDPOINT} "
                 f"({type(error).__name__}). Check the name, or give a folder"
             ) from None
         raise CheckpointError(
-            f"{name!r} is neither a folder here nor in the cache of models, and {out_of_reach}. {how_to_get(name)}"
+            f"{name!r} is neither a folder here nor in the cache of models, and {unreachable}. {how_to_get(name)}"
         ) from None
     if absent := _absent(folder):
         raise CheckpointError(
@@ -89,7 +89,7 @@ def answers() -> bool:
     return heard.is_set()
 
 
-def _out_of_reach() -> str | None:
+def out_of_reach() -> str | None:
     """Why the hub cannot be asked, or None if it can."""
     from huggingface_hub import constants
 

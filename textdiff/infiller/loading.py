@@ -10,9 +10,9 @@ from textdiff.files import require_self_contained, unusable
 from textdiff.infiller.checkpoint import Checkpoint, is_checkpoint, without_progress_bars
 from textdiff.infiller.hub import fetched
 from textdiff.infiller.infiller import Infiller
+from textdiff.infiller.masked_lm import load_masked_lm, reads_left_to_right
 from textdiff.infiller.samplers import DefaultSamplers
 from textdiff.infiller.shelf import Shelf
-from textdiff.model import load_masked_lm, reads_left_to_right
 from textdiff.text.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
