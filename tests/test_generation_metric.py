@@ -66,7 +66,7 @@ def test_prompts_are_gone_on_from(infiller: Infiller, file: Path) -> None:
     given = [[*infiller.tokenizer.prefix_ids, *excerpt.prompt] for excerpt in excerpts]
     written = go_on(infiller.model, infiller.tokenizer, sampler, given, 5, 1)
     assert list(drawn.texts) == [infiller.tokenizer.decode(ids[-5:]) for ids in written.ids.tolist()]
-    alone = go_on(infiller.model, infiller.tokenizer, sampler, given[4:5], 5, 1, first=4)
+    alone = go_on(infiller.model, infiller.tokenizer, sampler, given[4:5], 5, 1, numbers=[4])
     assert written.ids[4].tolist() == alone.ids[0].tolist()
 
 

@@ -11,8 +11,9 @@ import typer
 from textdiff.cli.benchmark_comparison import comparison_plain, comparison_text
 from textdiff.cli.benchmark_files import write_report
 from textdiff.cli.benchmark_tables import value
+from textdiff.cli.harness import harness_tasks
 from textdiff.cli.loading import load_infiller
-from textdiff.cli.options import AsJson, Device
+from textdiff.cli.options import AsJson, Device, Model, Seed
 from textdiff.cli.output import put, put_json, say
 from textdiff.cli.tables import aligned
 from textdiff.errors import UsageError
@@ -26,6 +27,7 @@ EXAMPLES = r"""Examples:
   textdiff benchmark suite.yaml --dry-run
   textdiff benchmark suite.yaml --cell packaged/shakespeare/nelbo
   textdiff benchmark --compare runs/benchmarks/mine runs/benchmarks/yours
+  textdiff benchmark --harness my_task -m runs/mine --include-path tasks
 
 A suite lists models, data, metrics and samplers; `textdiff list` shows the
 metrics. Each cell (a metric of a model on a text with a sampler) is kept when
@@ -33,6 +35,11 @@ it is done: the same command goes on where it stopped, and another suite for
 the same folder is refused. The folder then holds report.md, report.json,
 report.html (one page that needs no network), plots/ where matplotlib is
 installed, and cells/.
+
+--harness runs tasks of lm-evaluation-harness (pip install lm_eval), those in
+a folder with --include-path, else those that it comes with, whose data it
+fetches. The log-likelihood of a continuation is exact from left to right and
+of up to 5 tokens, else a lower bound, estimated: what was what is said.
 """
 
 
@@ -51,6 +58,23 @@ def benchmark(
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="A B", help="Compare two reports instead: folders, or their report.json."),
     ] = None,
+    harness: Annotated[
+        str | None, typer.Option("--harness", metavar="TASK,…", help="Run tasks of lm-evaluation-harness instead.")
+    ] = None,
+    model: Model = "default",
+    include_path: Annotated[
+        Path | None, typer.Option("--include-path", metavar="FOLDER", help="harness: where the tasks are.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="harness: the first N examples of each task.")
+    ] = None,
+    num_fewshot: Annotated[
+        int | None, typer.Option("--num-fewshot", min=0, metavar="N", help="harness: examples in each context.")
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, metavar="N", help="harness: corruptions of a text for its bound.")
+    ] = 32,
+    seed: Seed = 0,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,13 +84,21 @@ def benchmark(
     measures it again. --compare says which differences of two reports exceed
     noise, and refuses what was not measured alike.
     """
+    if harness is not None:
+        if suite is not None or compare is not None:
+            raise UsageError(
+                "give a suite to measure, two reports to --compare, or tasks to --harness, and not several"
+            )
+        options = {"limit": limit, "num_fewshot": num_fewshot, "draws": draws, "seed": seed}
+        harness_tasks(harness.split(","), include_path, model, device, as_json, options)
+        return
     if compare is not None:
         if suite is not None:
             raise UsageError("give a suite to measure, or two reports to --compare, not both")
         _compare(*compare, as_json)
         return
     if suite is None:
-        raise UsageError("no suite is given: name a YAML file, or two reports to --compare")
+        raise UsageError("no suite is given: name a YAML file, or two reports to --compare, or tasks to --harness")
     from textdiff.evaluation.benchmark import load_suite
 
     asked = load_suite(suite)

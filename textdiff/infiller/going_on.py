@@ -25,23 +25,25 @@ def go_on(
     count: int,
     seed: int,
     *,
-    first: int = 0,
+    numbers: Sequence[int] | None = None,
     blocks: Blocks | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     weak: Denoiser | None = None,
 ) -> Written:
     """Writes so many tokens of text behind each of some rows of given ids.
 
-    Row i depends on its ids and on (seed, first + i) alone.
+    A row depends on its ids and on (seed, its number) alone.
 
     Args:
         given: what rows begin with, the ids at the start of a document included.
         count: how many tokens each row gets.
-        seed, first: of the draws.
+        seed: of the draws.
+        numbers: of the rows; by default 0, 1, …
         blocks: how they are cut, where the rows' given ids are as many; None to write all tokens at once.
         on_progress, weak: see `write`.
     """
-    seeds = Draws.seeded([seed] * len(given)).fold(torch.arange(first, first + len(given))).keys.tolist()
+    own = [*range(len(given))] if numbers is None else [*numbers]
+    seeds = Draws.seeded([seed] * len(given)).fold(torch.tensor(own)).keys.tolist()
     # what stands at free positions is of no matter: the sampler begins with noise
     rows = [[*ids, *[tokenizer.vocabulary.pad_id] * count] for ids in given]
     frozen = [[True] * len(ids) + [False] * count for ids in given]

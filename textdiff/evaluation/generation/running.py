@@ -177,7 +177,8 @@ class _Bench:
         for first in range(0, len(self.excerpts), ROWS):
             some = self.excerpts[first : first + ROWS]
             given = [[*tokenizer.prefix_ids, *excerpt.prompt] for excerpt in some]
-            written = go_on(infiller.model, tokenizer, sampler, given, self.task.new_tokens, self.seed, first=first)
+            numbers = range(first, first + len(some))
+            written = go_on(infiller.model, tokenizer, sampler, given, self.task.new_tokens, self.seed, numbers=numbers)
             calls += written.nfe.tolist()
             for excerpt, ids in zip(some, written.ids.tolist(), strict=True):
                 passages.append(excerpt.passage(tokenizer, ids[-self.task.new_tokens :]))
