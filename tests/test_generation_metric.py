@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scorers import save_scorer
@@ -11,10 +13,10 @@ from test_infiller import infiller_of
 from tiny import TEXT, run, save_tiny, senseless_checkpoint
 
 import textdiff
-from textdiff.errors import DataError, UsageError
+from textdiff.errors import ConfigError, DataError, ResourceError, UsageError
 from textdiff.evaluation import GenerationTask, Scorer, evaluate_generation
-from textdiff.evaluation.benchmark import read_report
-from textdiff.evaluation.generation.excerpts import take_excerpts
+from textdiff.evaluation.benchmark import GenerationMetric, read_report
+from textdiff.evaluation.generation.excerpts import Passage, take_excerpts
 from textdiff.files import dump_yaml
 from textdiff.infiller import Infiller, SamplerOptions
 from textdiff.infiller.going_on import go_on
@@ -116,6 +118,37 @@ def test_the_command_prints_a_frontier_and_the_same_as_json(file: Path, tmp_path
         {"steps": 2, "temperature": 1.0, "top_p": 0.9},
     ]
     assert "generative_perplexity" not in without.decode() and len(found["generation"][1]["texts"]) == 3
+
+
+def test_mauve_is_measured_where_it_is_asked_for(
+    infiller: Infiller, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the package in place of which here stands the distance of the means."""
+    folder = save_scorer(tmp_path / "scorer")
+    scorer = Scorer.load(str(folder))
+    rows, task = [None, SamplerOptions(steps=2)], GenerationTask(4, 8, mauve=True)
+    if importlib.util.find_spec("mauve") is None:
+        with pytest.raises(ResourceError, match="the package mauve-text is not installed: pip install"):
+            evaluate_generation(infiller, [file], rows, task, scorer=scorer)
+    seen = []
+
+    def distance(true: Any, written: Any, seed: int) -> float:
+        seen.extend([true, written])
+        return float(abs(true.mean() - written.mean())) + seed
+
+    monkeypatch.setattr("textdiff.evaluation.generation.running.mauve", distance)
+    monkeypatch.setattr("textdiff.evaluation.generation.running.require_mauve", lambda: "0.4.0")
+    with pytest.raises(UsageError, match="mauve compares the hidden states of a scorer: name one"):
+        evaluate_generation(infiller, [file], rows, task)
+    held_out, drawn = evaluate_generation(infiller, [file], rows, task, scorer=scorer, seed=2)
+    assert "mauve" not in named(held_out.scores)
+    score = named(drawn.scores)["mauve"]
+    assert score.value > 2 and score.signature.endswith(f"|scorer:{scorer.sha256}|bos:[END]|mauve:0.4.0")
+    excerpts = take_excerpts([TEXT * 4], infiller.tokenizer, 4, 0, 8)
+    assert (seen[0] == scorer.features([excerpt.passage(infiller.tokenizer) for excerpt in excerpts])).all()
+    assert (seen[1] == scorer.features([Passage("", text) for text in drawn.texts])).all()
+    with pytest.raises(ConfigError, match="name one"):
+        GenerationMetric(mauve=True)
 
 
 def test_what_cannot_be_measured_is_refused(file: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from textdiff.errors import CheckpointError, DataError, UsageError
 from textdiff.evaluation.generation import Scorer
 from textdiff.evaluation.generation.excerpts import Passage, passage, take_excerpts
 from textdiff.evaluation.generation.scoring import Known, perplexity_score, text_scores, wanted_grams
-from textdiff.metrics import distinct, entropy_parts, known_grams, repetition_parts, self_bleu
+from textdiff.metrics import distinct, entropy_parts, known_grams, mauve, repetition_parts, self_bleu
 
 PASSAGES = [
     Passage("", "The old house stood by the river"),
@@ -64,6 +64,29 @@ def test_batches_and_padding_make_no_difference(
     told: list[int] = []
     monkeypatch.setattr("textdiff.evaluation.generation.scorer._SCORES", 1)
     assert scorer[0].nats(PASSAGES, told.append) == pytest.approx(together, rel=1e-5) and told == [1, 2, 3, 4, 5]
+
+
+def test_features_are_the_last_states_of_each_text(
+    scorer: tuple[Scorer, Path, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _, bos = scorer
+    together = found.features(PASSAGES)
+    for one, features in zip(PASSAGES, together, strict=True):
+        ids = tiny_checkpoint().tokenizer.encode((one.prompt + one.text).strip())
+        row = ids if bos is None else [found.bos or 0, *ids]
+        with torch.no_grad():
+            states = found.network(torch.tensor([row]), output_hidden_states=True).hidden_states[-1][0, -1]
+        assert features == pytest.approx(states.numpy(), rel=1e-4, abs=1e-5)
+    monkeypatch.setattr("textdiff.evaluation.generation.scorer._SCORES", 1)
+    assert found.features(PASSAGES) == pytest.approx(together, rel=1e-4, abs=1e-5)
+    nothing = found.features([Passage("", " ")])
+    assert nothing.shape == (1, 16) and (bos is not None or not nothing.any())
+
+
+def test_mauve_tells_near_from_far() -> None:
+    pytest.importorskip("mauve")
+    near, other, far = (np.random.default_rng(i).normal(3 * (i == 2), 1, (200, 5)).astype(np.float32) for i in range(3))
+    assert mauve(near, other, 1) == mauve(near, other, 1) > 0.9 > 0.1 > mauve(near, far, 1)
 
 
 def test_other_weights_are_another_scorer(tmp_path: Path) -> None:

@@ -166,6 +166,7 @@ _HEADINGS = {
     "exact_nll": "exact NLL",
     "chrf": "chrF",
     "bleu": "BLEU",
+    "mauve": "MAUVE",
     "self_bleu": "self-BLEU",
     "distinct_1": "distinct-1",
     "distinct_2": "distinct-2",

@@ -126,6 +126,9 @@ def evaluate(
         list[Path] | None,
         typer.Option("--reference", metavar="FILE…", help="generation: training text, to look for copies in."),
     ] = None,
+    mauve: Annotated[
+        bool, typer.Option("--mauve", help="generation: also MAUVE by --scorer, for some thousand --samples.")
+    ] = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -155,7 +158,7 @@ def evaluate(
     counts = [] if steps is None else [_count(word) for word in _names(steps)]
     check_sampler(sampler)
     drawn = sweep(sampler, counts, temperature, temperatures, top_ps)
-    task = GenerationTask(samples, max_new_tokens, prompt_tokens, tuple(reference or ()))
+    task = GenerationTask(samples, max_new_tokens, prompt_tokens, tuple(reference or ()), mauve)
     wanted = METRICS if metrics is None else _names(metrics)
     check_metrics(wanted)
     for kind in _names(kinds):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = {
     "generative_perplexity": "perplexity",
+    "mauve": "MAUVE",
     "text_entropy": "entropy",
     "repetition": "repeated",
     "distinct_1": "distinct-1",
@@ -31,10 +32,11 @@ _COLUMNS = {
 }
 _SAID = {"top_p": "top-p"}
 _LEGEND = """No column alone says how good texts are: held-out text is what to come near to in all of them.
-perplexity: of the texts under the scorer, a piece of its own, with the 95 % interval by text. entropy: of the tokens of
-a text by their own counts in it, nats, the mean over texts. repeated: share of 4-grams of words that stood in the same
-text before. distinct-n: share of all n-grams of words that are different. novel: share of the 8-grams of words that the
-reference does not have. calls: network calls a text. ±: standard error. Texts and signatures are in --json.
+perplexity: of the texts under the scorer, a piece of its own, with the 95 % interval by text. MAUVE: nearness of both
+laws by the scorer's hidden states, 0 to 1; it takes some thousand texts. entropy: of the tokens of a text by their own
+counts in it, nats, the mean over texts. repeated: share of 4-grams of words that stood in the same text before.
+distinct-n: share of all n-grams of words that are different. novel: share of the 8-grams of words that the reference
+does not have. calls: network calls a text. ±: standard error. Texts and signatures are in --json.
 """
 
 

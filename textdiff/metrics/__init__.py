@@ -8,6 +8,7 @@ from textdiff.metrics.lengths import length_excess
 from textdiff.metrics.levels import LevelBin, LevelProfile
 from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
 from textdiff.metrics.loading import MODULES, load, module_path
+from textdiff.metrics.mauve import mauve, require_mauve
 from textdiff.metrics.ngrams import bigram_entropy, entropy_parts, unigram_entropy
 from textdiff.metrics.novelty import known_grams, novelty_parts
 from textdiff.metrics.overlap import Overlap, overlap
@@ -39,6 +40,7 @@ __all__ = [
     "known_grams",
     "length_excess",
     "load",
+    "mauve",
     "module_path",
     "novelty_parts",
     "of_one_window",
@@ -46,6 +48,7 @@ __all__ = [
     "perplexity",
     "ratio",
     "repetition_parts",
+    "require_mauve",
     "self_bleu",
     "signature",
     "unigram_entropy",

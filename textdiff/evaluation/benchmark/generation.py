@@ -25,6 +25,7 @@ class GenerationMetric(BenchmarkMetric):
         prompt_tokens: of held-out text that each goes on from; 0 writes from nothing.
         scorer: a left-to-right model, as for `--scorer`; without one there is no perplexity.
         reference: a file or several to look for copies in, read as the texts are.
+        mauve: whether it is measured, by the scorer; it needs some thousand samples.
     """
 
     samples: int = 64
@@ -32,6 +33,7 @@ class GenerationMetric(BenchmarkMetric):
     prompt_tokens: int = 0
     scorer: str | None = None
     reference: str | tuple[str, ...] = ()
+    mauve: bool = False
     title: ClassVar[str] = "Generation"
     explained: ClassVar[str] = (
         "Texts are written with each sampler, and as many pieces of the held-out text, equally long in tokens, are set beside "
@@ -43,6 +45,7 @@ class GenerationMetric(BenchmarkMetric):
     )
     columns: ClassVar[tuple[str, ...]] = (
         "generative_perplexity",
+        "mauve",
         "text_entropy",
         "repetition",
         "distinct_1",
@@ -58,6 +61,8 @@ class GenerationMetric(BenchmarkMetric):
     models: ClassVar[tuple[str, ...]] = ("scorer",)
 
     def __post_init__(self) -> None:
+        if self.mauve and self.scorer is None:
+            raise ConfigError("mauve compares the hidden states of a scorer: name one")
         try:
             self._task()
         except UsageError as error:
@@ -84,4 +89,6 @@ class GenerationMetric(BenchmarkMetric):
 
     def _task(self) -> GenerationTask:
         reference = (self.reference,) if isinstance(self.reference, str) else self.reference
-        return GenerationTask(self.samples, self.new_tokens, self.prompt_tokens, tuple(map(Path, reference)))
+        return GenerationTask(
+            self.samples, self.new_tokens, self.prompt_tokens, tuple(map(Path, reference)), self.mauve
+        )

@@ -9,6 +9,8 @@ frontier. What the same figures are for held-out text is what to aim at: neither
   number of tokens, texts may end within a word.
 - `generative_perplexity` of the texts under an outside left-to-right model, the scorer: exp of its nats over its own pieces,
   all texts together; the interval is by text, on the log scale. See `Scorer.nats` for what is read and counted.
+- `mauve`: how near the law of generated texts is to that of the held-out ones, by the scorer's last hidden states; only where
+  it is asked for, as it needs some thousand texts. See `textdiff.metrics.mauve`.
 - `text_entropy`: the mean over texts of the entropy of a text's tokens by their own counts in it, nats (tokens are those of the
   model's tokenizer, which reads the text anew).
 - `repetition`: the share of the 4-grams of words that stood in the same text before.
@@ -22,7 +24,8 @@ Words are what blanks part; those at the ends of a text that may have been cut a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +42,7 @@ from textdiff.infiller import Infiller, SamplerOptions
 from textdiff.infiller.going_on import go_on
 from textdiff.infiller.samplers import require_order
 from textdiff.infiller.writing import ROWS
-from textdiff.metrics import Score, jackknife, known_grams, ratio, signature
+from textdiff.metrics import Score, jackknife, known_grams, mauve, ratio, require_mauve, signature
 from textdiff.sampling import Sampler
 
 GENERATION = "generation"
@@ -57,12 +60,14 @@ class GenerationTask:
         new_tokens: of each.
         prompt_tokens: of held-out text that each goes on from; 0 writes from nothing.
         reference: files to look for n-grams in, read as the held-out text is, or ().
+        mauve: whether it is measured, which takes a scorer.
     """
 
     samples: int = 64
     new_tokens: int = 64
     prompt_tokens: int = 0
     reference: tuple[Path, ...] = ()
+    mauve: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 2 or self.new_tokens < 1 or self.prompt_tokens < 0:
@@ -122,6 +127,10 @@ def evaluate_generation(
         )
     for path in task.reference:
         require_file(path)
+    if task.mauve:
+        require_mauve()
+        if scorer is None:
+            raise UsageError("mauve compares the hidden states of a scorer: name one")
     excerpts = take_excerpts(
         load_corpus(files, unit, column), infiller.tokenizer, task.samples, task.prompt_tokens, task.new_tokens
     )
@@ -134,6 +143,8 @@ def evaluate_generation(
         if scorer is not None:
             nats = scorer.nats(passages, lambda done: on_progress("perplexity", done, len(excerpts)))
             scores.insert(0, perplexity_score(nats, {**sign, **scorer.parts}))
+            if task.mauve and options is not None:
+                scores.insert(1, bench.mauve(scorer, passages, sign))
         texts = tuple(passage.text for passage in passages)
         found.append(GenerationRow(options, texts, (*scores, *calls)))
     return found
@@ -169,6 +180,13 @@ class _Bench:
         sign = {**model_parts(infiller), **self._parts(truth), **own}
         value, error = jackknife(np.array([(count, 1.0) for count in calls]), ratio)
         return passages, [Score("network_calls", value, "calls/text", len(calls), error, signature(sign))], sign
+
+    def mauve(self, scorer: Scorer, passages: Sequence[Passage], sign: Mapping[str, object]) -> Score:
+        """MAUVE of generated texts."""
+        truth = [excerpt.passage(self.infiller.tokenizer) for excerpt in self.excerpts]
+        value = mauve(scorer.features(truth), scorer.features(passages), self.seed)
+        parts = {**sign, **scorer.parts, "mauve": require_mauve()}
+        return Score("mauve", value, "0 to 1", len(passages), math.inf, signature(parts))
 
     def _written(self, sampler: Sampler) -> tuple[list[Passage], list[int]]:
         infiller, tokenizer = self.infiller, self.infiller.tokenizer

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -17,6 +19,8 @@ from textdiff.infiller import find_model, fingerprint
 from textdiff.infiller.checkpoint import without_progress_bars
 from textdiff.metrics import Parts
 from textdiff.text.tokenizers import Tokenizer, load_tokenizer
+
+Features = npt.NDArray[np.float32]
 
 _SCORES = 1 << 26
 """Numbers that a batch may have in its scores of all ids."""
@@ -91,6 +95,22 @@ class Scorer:
             on_texts(done)
         return found.numpy()
 
+    @torch.no_grad()
+    def features(self, passages: Sequence[Passage]) -> Features:
+        """[N, D]: the network's last hidden state at the last piece of each text, which is read as in `nats`.
+
+        Source: the features of MAUVE, arXiv 2102.01454, there of GPT-2 large.
+        """
+        rows = [ids for ids, _ in map(self._row, passages)]
+        found = torch.zeros(len(rows), self.network.config.hidden_size)
+        for batch in self._batches(list(map(len, rows))):
+            ids = self._padded([rows[i] for i in batch])
+            states = self.network(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states[-1]
+            for place, i in enumerate(batch):
+                if rows[i]:
+                    found[i] = states[place, len(rows[i]) - 1]
+        return found.numpy()
+
     def _row(self, passage: Passage) -> tuple[list[int], int]:
         """Ids, the one before the text included, and how many at their end are counted."""
         whole = passage.prompt + passage.text
@@ -119,17 +139,21 @@ class Scorer:
 
     def _costs(self, rows: Sequence[tuple[list[int], int]]) -> Tensor:
         """[R, 2] of rows that are padded behind, where a network that reads from the left does not look."""
-        length = max(len(ids) for ids, _ in rows)
-        ids = torch.zeros(len(rows), max(2, length), dtype=torch.long)
-        counted = torch.zeros(ids.shape, dtype=torch.bool)
+        ids = self._padded([row for row, _ in rows])
+        counted = torch.zeros_like(ids, dtype=torch.bool)
         for i, (row, count) in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
             counted[i, len(row) - count : len(row)] = True
-        ids, counted = ids.to(self.network.device), counted.to(self.network.device)
         logits = self.network(input_ids=ids, use_cache=False).logits[:, :-1]
         nats = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         nats = nats.view(len(rows), -1).double().masked_fill(~counted[:, 1:], 0)
         return torch.stack([nats.sum(-1), counted.sum(-1).double()], -1).cpu()
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Long [R, L] on the network's device, two positions wide at least."""
+        ids = torch.zeros(len(rows), max(2, *map(len, rows)), dtype=torch.long)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        return ids.to(self.network.device)
 
 
 @torch.no_grad()
