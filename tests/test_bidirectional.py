@@ -19,25 +19,29 @@ from textdiff.text.tokenizers import Tokenizer
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 
-@pytest.fixture(params=["llama", "qwen2"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def saved(kind: str, place: Path) -> Path:
     """A byte-level tokenizer without a mask; Llama's embeddings tied and full, Qwen2's apart and with spare rows."""
     pieces = ["<pad>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     backend = Backend(BPE({piece: i for i, piece in enumerate(pieces)}, []))
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     backend.add_special_tokens(["<pad>", "</s>"])
     tokenizer = Tokenizer(backend, {"pad_token": "<pad>", "eos_token": "</s>"})
-    llama = request.param == "llama"
+    llama = kind == "llama"
     rows = len(pieces) + (0 if llama else 7)
     sizes = {**SIZES, "intermediate_size": 48, "max_position_embeddings": 64, "tie_word_embeddings": llama}
     torch.manual_seed(0)
-    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(request.param, vocab_size=rows, **sizes))
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, vocab_size=rows, **sizes))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.3)
-    network.save_pretrained(tmp_path / "causal")
-    tokenizer.save(tmp_path / "causal")
-    return tmp_path / "causal"
+    network.save_pretrained(place)
+    tokenizer.save(place)
+    return place
+
+
+@pytest.fixture(params=["llama", "qwen2"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return saved(request.param, tmp_path / "causal")
 
 
 def test_it_sees_what_comes_later_and_predicts_from_the_position_before(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Networks that can be the body of a diffusion model."""
 
+from textdiff.backbones.annealing import visible_with
 from textdiff.backbones.base import Backbone, BackboneConfig
 from textdiff.backbones.causal import CAUSAL_TYPES, BidirectionalConfig
 from textdiff.backbones.dit import DiT, DiTConfig
@@ -21,4 +22,5 @@ __all__ = [
     "merge",
     "merged_state",
     "require_separable",
+    "visible_with",
 ]

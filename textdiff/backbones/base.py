@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
@@ -62,6 +63,19 @@ class Backbone(nn.Module, ABC):
     def repeated(self) -> list[nn.Module]:
         """The layers that the network is a stack of; where weights are sharded, each is gathered by itself."""
         return []
+
+    @property
+    def was_causal(self) -> bool:
+        """Whether `seeing` works: the network has once learned from left to right, and may be led from there."""
+        return False
+
+    def seeing(self, visible: Tensor) -> AbstractContextManager[None]:
+        """Inside the `with` a position sees only these of those that it else would see.
+
+        Args:
+            visible: Bool [B, L, L], the seeing position first; every position sees itself.
+        """
+        raise NotImplementedError
 
     @property
     def can_read_on(self) -> bool:

@@ -7,6 +7,8 @@ predicted from itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +72,19 @@ class BidirectionalBackbone(PretrainedBackbone):
     def __init__(self, network: PreTrainedModel, vocabulary: Vocabulary) -> None:
         super().__init__(network, vocabulary)
         self.config = BidirectionalConfig(network=plain_config(network.config))
+        self._visible: Tensor | None = None
+
+    @property
+    def was_causal(self) -> bool:
+        return True
+
+    @contextmanager
+    def seeing(self, visible: Tensor) -> Iterator[None]:
+        self._visible = visible
+        try:
+            yield
+        finally:
+            self._visible = None
 
     def forward(
         self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor, documents: Tensor | None = None
@@ -77,10 +92,11 @@ class BidirectionalBackbone(PretrainedBackbone):
         documents = torch.zeros_like(x_t) if documents is None else documents
         places = positions_within(documents, valid)
         dtype = self.network.get_input_embeddings().weight.dtype
+        seen = same_document(documents, valid)
+        if self._visible is not None:
+            seen = seen & self._visible.unsqueeze(1)
         # A whole mask, or these networks would put their causal one in its place.
-        mask = torch.zeros(1, dtype=dtype, device=x_t.device).masked_fill(
-            ~same_document(documents, valid), torch.finfo(dtype).min
-        )
+        mask = torch.zeros(1, dtype=dtype, device=x_t.device).masked_fill(~seen, torch.finfo(dtype).min)
         ids = x_t.masked_fill(~valid, self.vocabulary.pad_id)
         body = self.network.base_model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
         rows, columns = where.nonzero(as_tuple=True)

@@ -72,7 +72,7 @@ class PreparedRun:
         """A new model, or the one to start from, with adapters if it is to have such.
 
         Raises:
-            ConfigError: its network cannot separate documents or be adapted, which the recipe asks for.
+            ConfigError: its network cannot separate documents, or be adapted or annealed, which the recipe asks for.
         """
         model = self._fresh_model() if self.start is None else self.start.model
         data = self.recipe.data
@@ -80,6 +80,10 @@ class PreparedRun:
         model.config.target_length = None if data.pairs is None else data.pairs.target_length
         if model.config.separate_documents:
             require_separable(model.backbone, model.vocabulary, self.recipe.context_length)
+        if self.recipe.training.attention_annealing_steps and not model.backbone.was_causal:
+            raise ConfigError(
+                "training.attention_annealing_steps: this network has never read from left to right; leave it out"
+            )
         if self.recipe.lora is not None:
             self._adapt(model, self.recipe.lora)
         return model

@@ -38,6 +38,9 @@ class TrainingConfig:
         lr_scheduler_type: how the rate falls after that. `warmup_stable_decay` stays at the peak and falls linearly to zero
             over the last `decay_share` of the run, so a run can be prolonged without having chosen its length before.
         decay_share: of `warmup_stable_decay`.
+        attention_annealing_steps: over so many steps a left-to-right network is led from its causal mask to none: at step n of
+            N each position sees every later one with probability n / N (attention mask annealing, arXiv 2410.17891). By
+            default it reads in both directions at once.
         optim: `adamw`, or `muon` for the matrices inside the blocks and AdamW for all else.
         weight_decay: of matrices; vectors and embeddings have none.
         adam_beta1, adam_beta2, adam_epsilon: of AdamW.
@@ -72,6 +75,7 @@ class TrainingConfig:
     warmup_steps: int = 50
     lr_scheduler_type: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "cosine"
     decay_share: float = 0.2
+    attention_annealing_steps: int = 0
     optim: Literal["adamw", "muon"] = "adamw"
     weight_decay: float = 0.05
     adam_beta1: float = 0.9
@@ -105,7 +109,7 @@ class TrainingConfig:
         for name in ("learning_rate", "max_grad_norm", "adam_epsilon"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("warmup_steps", "weight_decay", "dataloader_num_workers"):
+        for name in ("warmup_steps", "weight_decay", "dataloader_num_workers", "attention_annealing_steps"):
             value = getattr(self, name)
             if value != "auto" and value < 0:
                 raise ConfigError(f"{name} must not be negative, got {value}")
@@ -113,6 +117,12 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ConfigError(f"{name} must be at least 0 and below 1, got {value}")
+
+        if self.attention_annealing_steps > self.max_steps:
+            raise ConfigError(
+                f"attention_annealing_steps must be at most max_steps, {self.max_steps}, "
+                f"got {self.attention_annealing_steps}: a model that is used reads in both directions"
+            )
 
     @property
     def trackers(self) -> tuple[str, ...]:
@@ -152,6 +162,10 @@ class TrainingConfig:
             "warmup_stable_decay": min(1.0, left / self.decay_share) if self.decay_share else 1.0,
         }
         return self.learning_rate * shape[self.lr_scheduler_type]
+
+    def seen_ahead_at(self, step: int) -> float:
+        """The probability that a later position is seen at step 0 … max_steps - 1; see `attention_annealing_steps`."""
+        return min(1.0, (step + 1) / self.attention_annealing_steps) if self.attention_annealing_steps else 1.0
 
     def ema_decay_at(self, step: int) -> float:
         """The EMA's decay after `step` steps: short at first, so that the fresh weights are soon forgotten."""

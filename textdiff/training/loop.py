@@ -184,6 +184,7 @@ class _Trainer:
         config = self.job.config
         began = time.monotonic()
         self.step_module.train()
+        self.step_module.seen_ahead = config.seen_ahead_at(progress.step)
         rate = config.learning_rate_at(progress.step)
         set_learning_rate(self.optimizers, rate)
         tokens = max(1, total(self.accelerator, int(share.free.sum())))
