@@ -229,3 +229,36 @@ def test_what_cannot_be_bundled_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(bundle, "_place", lambda module, place=place: place)
         with pytest.raises(TextdiffError, match="cannot be exported"):
             bundle.bundle()
+
+
+@pytest.mark.parametrize("kind", ["absorbing", "uniform", "bert", "albert"])
+def test_the_graph_gives_the_same_logits(kind: str, tmp_path: Path) -> None:
+    """For other batches and lengths than the one that it was made from, with padding and without."""
+    runtime = pytest.importorskip("onnxruntime")
+    own = kind in ("absorbing", "uniform")
+    made = senseless_checkpoint(kind) if own else open_checkpoint(save_class(kind, tmp_path / "base"))
+    export(made, tmp_path / "out", onnx=True)
+    assert not made.model.training
+    session = runtime.InferenceSession(tmp_path / "out" / "model.onnx")
+    torch.manual_seed(0)
+    for rows, length, padded in ((1, 2, 0), (2, 8, 3), (3, 31, 0), (4, 24, 5)):
+        ids = torch.randint(5, 38, (rows, length))
+        if made.tokenizer.vocabulary.mask_id is not None:
+            ids[:, 1] = made.tokenizer.vocabulary.mask_id
+        valid = torch.ones_like(ids)
+        valid[0, length - padded :] = 0
+        (found,) = session.run(["logits"], {"input_ids": ids.numpy(), "attention_mask": valid.numpy()})
+        with torch.no_grad():
+            expected = made.model(input_ids=ids, attention_mask=valid).logits[valid.bool()]
+        torch.testing.assert_close(torch.from_numpy(found)[valid.bool()], expected, rtol=1e-4, atol=1e-4)
+    assert verify_folder(tmp_path / "out") == []
+    assert textdiff.load(tmp_path / "out").name == str(tmp_path / "out")
+
+
+def test_without_the_package_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    senseless_checkpoint().save(tmp_path / "base")
+    monkeypatch.setattr("textdiff.infiller.onnx.find_spec", lambda name: None)
+    ended = run("export", tmp_path / "base", "--output", tmp_path / "out", "--onnx")
+    assert ended.code == 3
+    assert "--onnx needs a package: pip install 'textdiff[onnx]'" in ended.err
+    assert not (tmp_path / "out").exists()

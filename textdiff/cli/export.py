@@ -14,6 +14,7 @@ from textdiff.errors import UsageError
 EXAMPLES = r"""Examples:
   textdiff export runs/mine --output mine
   textdiff export runs/mine --output mine --self-contained
+  textdiff export runs/mine --output mine --onnx
   textdiff export runs/mine --push-to me/mine --private
 """
 
@@ -27,6 +28,7 @@ def export(
     self_contained: Annotated[
         bool, typer.Option("--self-contained", help="With the model's code, for transformers without textdiff.")
     ] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="With the denoiser as model.onnx too.")] = False,
     push_to: Annotated[
         str | None, typer.Option("--push-to", metavar="OWNER/NAME", help="Put it on the hub of models.")
     ] = None,
@@ -46,12 +48,15 @@ def export(
     hush()
     from textdiff.files import require_replaceable
     from textdiff.infiller import exporting, open_checkpoint
+    from textdiff.infiller.onnx import require_onnx
 
+    if onnx:
+        require_onnx()
     if output is not None:
         require_replaceable(output)
     checkpoint = open_checkpoint(model)
     if output is not None:
-        exporting.export(checkpoint, output, self_contained)
+        exporting.export(checkpoint, output, self_contained, onnx)
         put(f"{output}\n")
     if push_to is not None:
-        put(f"{exporting.push(checkpoint, push_to, self_contained, private)}\n")
+        put(f"{exporting.push(checkpoint, push_to, self_contained, onnx, private)}\n")

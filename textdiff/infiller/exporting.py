@@ -11,6 +11,7 @@ from textdiff.files import atomic_folder, read_json, write_json
 from textdiff.infiller.bundle import MAIN, bundle
 from textdiff.infiller.checkpoint import Checkpoint
 from textdiff.infiller.hub import out_of_reach
+from textdiff.infiller.onnx import write_onnx
 
 _CLASSES = {"AutoConfig": "DiffusionConfig", "AutoModel": "DiffusionModel", "AutoModelForMaskedLM": "DiffusionModel"}
 _WITHOUT = """
@@ -27,7 +28,7 @@ This gives the scores of masked tokens, and `pipeline("fill-mask")`. Lengths, co
 """
 
 
-def export(checkpoint: Checkpoint, folder: Path, self_contained: bool) -> None:
+def export(checkpoint: Checkpoint, folder: Path, self_contained: bool = False, onnx: bool = False) -> None:
     """Writes a checkpoint folder, whole or not at all.
 
     Args:
@@ -35,9 +36,10 @@ def export(checkpoint: Checkpoint, folder: Path, self_contained: bool) -> None:
         folder: where; one that textdiff wrote is replaced.
         self_contained: whether it also holds the model's code, so that plain transformers loads it with
             `trust_remote_code=True`.
+        onnx: whether it also holds the denoiser as `model.onnx`; see `write_onnx`.
 
     Raises:
-        ConfigError: the folder cannot be written, or holds what textdiff did not write.
+        ConfigError: the folder cannot be written, or holds what textdiff did not write; a package is missing.
         ResourceError: the disk is full.
     """
     if self_contained:
@@ -46,6 +48,8 @@ def export(checkpoint: Checkpoint, folder: Path, self_contained: bool) -> None:
         checkpoint.write(staging)
         if self_contained:
             _add_code(staging)
+        if onnx:
+            write_onnx(checkpoint.model, staging / "model.onnx")
 
 
 def _add_code(folder: Path) -> None:
@@ -56,13 +60,15 @@ def _add_code(folder: Path) -> None:
         (folder / name).write_text(source, encoding="utf8")
 
 
-def push(checkpoint: Checkpoint, name: str, self_contained: bool, private: bool) -> str:
+def push(
+    checkpoint: Checkpoint, name: str, self_contained: bool = False, onnx: bool = False, private: bool = False
+) -> str:
     """Puts a model on the hub, in one commit.
 
     Args:
         checkpoint: the model.
         name: OWNER/NAME. What is there already gets a new version.
-        self_contained: see `export`.
+        self_contained, onnx: see `export`.
         private: whether a new repository is for its owner alone.
 
     Returns:
@@ -81,7 +87,7 @@ def push(checkpoint: Checkpoint, name: str, self_contained: bool, private: bool)
     hub = HfApi()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "model"
-        export(checkpoint, folder, self_contained)
+        export(checkpoint, folder, self_contained, onnx)
         try:
             hub.create_repo(name, private=private, exist_ok=True)
             done = hub.upload_folder(repo_id=name, folder_path=folder, commit_message="A model of textdiff")
