@@ -26,6 +26,7 @@ PASSAGES = [
     Passage("The old hou", "se stood"),
     Passage("", " the rain\n"),
     Passage("The rain", ""),
+    Passage("\n  The old hou", "se stood"),
 ]
 
 
@@ -47,7 +48,7 @@ def test_a_text_costs_what_the_network_says_of_each_piece(scorer: tuple[Scorer, 
         counted, total = 0, 0.0
         for place in range(1, len(row)):
             end = len(tokenizer.decode(row[: place + 1]))
-            if end > len(one.prompt) - (1 if one.prompt.startswith(" ") else 0):
+            if end > len(one.prompt.lstrip()):
                 with torch.no_grad():
                     logits = network(torch.tensor([row[:place]])).logits[0, -1]
                 total -= float(logits.double().log_softmax(-1)[row[place]])
@@ -63,7 +64,7 @@ def test_batches_and_padding_make_no_difference(
     together = scorer[0].nats(PASSAGES)
     told: list[int] = []
     monkeypatch.setattr("textdiff.evaluation.generation.scorer._SCORES", 1)
-    assert scorer[0].nats(PASSAGES, told.append) == pytest.approx(together, rel=1e-5) and told == [1, 2, 3, 4, 5]
+    assert scorer[0].nats(PASSAGES, told.append) == pytest.approx(together, rel=1e-5) and told == [1, 2, 3, 4, 5, 6]
 
 
 def test_features_are_the_last_states_of_each_text(

@@ -124,6 +124,7 @@ def test_writing_stops_and_depends_on_nothing_else(infiller: Infiller) -> None:
     ]
     found = answers.continuations(asked)
     assert found[0] != found[2] and found[:2] == answers.continuations(asked[:2])
+    assert answers.continuations([asked[2]] * 3)[2] == found[2]
     stop = found[0][3:5]
     (cut,) = answers.continuations([("The rain", warm | {"until": ["never this", stop]})])
     assert cut == found[0][: found[0].index(stop)]
