@@ -151,7 +151,7 @@ class Sampler:
         times = self.grid.observed(step)
         logits = [side(step.x_t, times, canvas, where) for side in sides]
         step = with_logits(replace(step, guidance=self.guidance), logits, constraint)
-        return step, self.transition.move(step, self.accept, self.warps)
+        return step, self.transition.move(step, self.accept, tuple(warp.at(step) for warp in self.warps))
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:
         return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy, state.log_p)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from textdiff.registry import family
+from textdiff.sampling.step import Step
 
 
 @family
@@ -16,6 +17,13 @@ class Warp(ABC):
     @abstractmethod
     def __call__(self, log_p: Tensor) -> Tensor:
         """Normalised log-probabilities float [N, V] to normalised ones; a token of probability 0 keeps it."""
+
+    def at(self, step: Step) -> Warp:
+        """The warp for the packed positions of a step, where it depends on the time or on what has settled.
+
+        By default it does not.
+        """
+        return self
 
     @property
     def greedy(self) -> bool:

@@ -1,0 +1,58 @@
+"""Warm while little stands, cool towards the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from textdiff.errors import ConfigError
+from textdiff.registry import register
+from textdiff.sampling.step import Step
+from textdiff.sampling.warps.base import Warp
+
+
+@register(Warp, "cooling")
+@dataclass(frozen=True)
+class CoolingWarp(Warp):
+    """p^(1/temperature), with a temperature that goes from `start` to `end` as the share of noise in a row falls.
+
+    It is end + (start - end) share^power: with a large power the tail of a run is nearly as cold as its end (the greedy tail
+    of Duo, arXiv 2506.10892), with a start below the end it warms up instead.
+
+    Attributes:
+        start, end: finite, above 0.
+        power: above 0; 1 is linear.
+    """
+
+    start: float = 1.0
+    end: float = 0.5
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end", "power"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"{name} must be a finite number above 0, got {value}")
+
+    def at(self, step: Step) -> Warp:
+        share = step.noisy.sum(-1) / step.free.sum(-1).clamp(min=1)
+        warmth = self.end + (self.start - self.end) * share**self.power
+        return _Cooled(warmth[step.row].unsqueeze(-1))
+
+    def __call__(self, log_p: Tensor) -> Tensor:
+        return log_p
+
+
+@dataclass(frozen=True)
+class _Cooled(Warp):
+    """Of a step. temperature: [N, 1]."""
+
+    temperature: Tensor
+
+    def __call__(self, log_p: Tensor) -> Tensor:
+        return ((log_p - log_p.amax(-1, keepdim=True)) / self.temperature).log_softmax(-1)
+
+    def softened(self, log_p: Tensor) -> Tensor:
+        return self(log_p)
