@@ -130,7 +130,7 @@ def write_blocks(
             constraint(part),
             None if on_progress is None else partial(_show, on_progress, written, block),
             _looking_ahead(model, away_from, block),
-            partial(_denoiser_for, block, blocks.cache),
+            partial(block_denoiser, block, blocks.cache),
         )
         written = _with(written, made, block)
     return written
@@ -152,7 +152,8 @@ def _with(written: Written, made: Written, block: Block) -> Written:
     return Written(ids, log_p, written.nfe + made.nfe, written.steps + made.steps)
 
 
-def _denoiser_for(block: Block, cache: Cache | None, model: DiffusionModel, canvas: Canvas) -> tuple[Denoiser, Canvas]:
+def block_denoiser(block: Block, cache: Cache | None, model: DiffusionModel, canvas: Canvas) -> tuple[Denoiser, Canvas]:
+    """What writes a block: on a canvas that begins where it sees and ends with it."""
     if cache is None:
         denoise, canvas = denoiser_for(model, canvas)
     else:
