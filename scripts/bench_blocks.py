@@ -33,8 +33,9 @@ import textdiff
 from textdiff.corpus import load_corpus
 from textdiff.evaluation.generation.excerpts import Excerpt, take_excerpts
 from textdiff.infiller import Infiller
-from textdiff.infiller.blocks import Block, Blocks, block_denoiser
+from textdiff.infiller.blocks import block_denoiser
 from textdiff.infiller.caching import Cache
+from textdiff.infiller.cutting import Block, Blocks
 from textdiff.infiller.going_on import go_on
 from textdiff.infiller.ranking import written_nats
 from textdiff.objectives import position_nats, spread_levels
@@ -88,7 +89,7 @@ class Bench:
         self, block: Block, cache: Cache | None, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor
     ) -> Tensor:
         """What is said of a block after its surroundings were read with nothing but noise in it."""
-        denoise, canvas = block_denoiser(block, cache, self.infiller.model, canvas)
+        denoise, canvas = block_denoiser(block, cache, None, self.infiller.model, canvas)
         if cache is not None:
             denoise(
                 torch.where(canvas.free, self.infiller.model.vocabulary.mask_id, x_t),

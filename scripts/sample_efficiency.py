@@ -122,7 +122,7 @@ class EvenTimes(TimeForm):
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
         noisy = self.process.sample(canvas.ids, level[:, None], draws)
         x_t = torch.where(canvas.free, noisy, canvas.ids)
-        return Corruption(x_t, level, self.process.scored(x_t, canvas.free), torch.ones_like(level))
+        return Corruption(x_t, level, self.process.scored(x_t, canvas.free), torch.ones_like(level).unsqueeze(-1))
 
 
 @register(Objective, "cross_entropy_sampled_t")

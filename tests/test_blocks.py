@@ -22,7 +22,8 @@ from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import UsageError
 from textdiff.infiller import Infiller
-from textdiff.infiller.blocks import Blocks, write_blocks
+from textdiff.infiller.blocks import write_blocks
+from textdiff.infiller.cutting import Blocks
 from textdiff.infiller.writing import Progress, Written
 from textdiff.model import DiffusionModel
 from textdiff.processes import AbsorbingProcess, ForwardProcess

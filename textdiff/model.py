@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
 
-from textdiff.backbones import BackboneConfig
+from textdiff.backbones import Backbone, BackboneConfig
 from textdiff.backbones.layers import ZeroLinear
 from textdiff.backbones.loading import load_weights, refuse, refusing
 from textdiff.denoiser import Readout
@@ -92,8 +92,7 @@ class DiffusionModel(PreTrainedModel):
             backbone = build(BackboneConfig, config.backbone, "backbone").resolved(self.process.needs_time)
         except ConfigError as error:
             raise CheckpointError(f"config.json cannot be used: {error}") from None
-        make = backbone.make_causal if self.process.left_to_right else backbone.make
-        self.backbone = make(self.vocabulary, config.context_length)
+        self.backbone = _made(backbone, self.process, config.context_length)
         config.backbone = to_config(self.backbone.config)
         self.post_init()
 
@@ -154,7 +153,10 @@ class DiffusionModel(PreTrainedModel):
         inputs, given = x_t, canvas.frozen
         if canvas.hidden is not None:
             inputs, given = x_t.masked_fill(canvas.hidden, self._hiding_id()), given & ~canvas.hidden
-        hidden = self.backbone(inputs, t, given, canvas.valid, where, canvas.documents)
+        seen = (inputs, t, given, canvas.valid, where, canvas.documents)
+        hidden = (
+            self.backbone(*seen) if self.process.causal_blocks is None else self.backbone(*seen, self._clean(canvas))
+        )
         weight, bias = self.backbone.output_layer()
         forbidden = (~self.vocabulary.writable()).nonzero()[:, 0].to(hidden.device)
         convert = None
@@ -165,6 +167,10 @@ class DiffusionModel(PreTrainedModel):
                 return self.process.to_leave_one_out(logits, x_t[where][rows], times)
 
         return Readout(hidden, weight, bias, forbidden, convert)
+
+    def _clean(self, canvas: Canvas) -> Tensor:
+        """What blocks behind it see of the text, where it is read block by block."""
+        return canvas.ids if canvas.hidden is None else canvas.ids.masked_fill(canvas.hidden, self._hiding_id())
 
     def _hiding_id(self) -> int:
         """The id that stands for a given token that the network must not see."""
@@ -197,6 +203,15 @@ class DiffusionModel(PreTrainedModel):
         logits = flat.view(*input_ids.shape, -1)
         loss = None if labels is None else nn.functional.cross_entropy(flat, labels.flatten(), ignore_index=-100)
         return MaskedLMOutput(loss=loss, logits=logits)
+
+
+def _made(backbone: BackboneConfig, process: ForwardProcess, context_length: int) -> Backbone:
+    """A new network that sees what the process lets it see."""
+    if process.left_to_right:
+        return backbone.make_causal(process.vocabulary, context_length)
+    if process.causal_blocks is not None:
+        return backbone.make_blocks(process.vocabulary, context_length, process.causal_blocks)
+    return backbone.make(process.vocabulary, context_length)
 
 
 def _check_settings(config: DiffusionConfig) -> None:

@@ -106,7 +106,15 @@ class Backbone(nn.Module, ABC):
         return False
 
     def read_part(
-        self, cache: KeyValueCache, rows: Tensor, x_t: Tensor, given: Tensor, part: slice, seen: int, where: Tensor
+        self,
+        cache: KeyValueCache,
+        rows: Tensor,
+        x_t: Tensor,
+        given: Tensor,
+        part: slice,
+        seen: int,
+        where: Tensor,
+        attendable: Tensor | None = None,
     ) -> Tensor:
         """What `forward` gives if all places outside of a part are as they were when they were read last.
 
@@ -118,6 +126,7 @@ class Backbone(nn.Module, ABC):
             part: the places that are read.
             seen: how many places are attended to, from the left. All outside of the part must have been read.
             where: Bool [R, L], positions of the part whose scores are wanted.
+            attendable: Bool [k, seen], which of them each place of the part attends to; None for all.
 
         Returns:
             Float [N, D].
@@ -165,4 +174,17 @@ class BackboneConfig(ABC):
         """
         raise ConfigError(
             "this network reads in both directions, and the process needs one that reads from left to right, such as 'dit'"
+        )
+
+    def make_blocks(self, vocabulary: Vocabulary, context_length: int, block_size: int) -> Backbone:
+        """A new network of the same sizes, whose scores depend on a position's block and the clean text before it only.
+
+        Its `forward` takes one argument more, `clean`: Long [B, L], the ids that blocks behind them see, by default those of
+        `x_t`.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        raise ConfigError(
+            "this network reads in both directions, and the process needs one that reads block by block, such as 'dit'"
         )

@@ -8,22 +8,18 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from textdiff.backbones.base import Backbone, BackboneConfig
+from textdiff.backbones.block_masks import noisy_beside_clean
 from textdiff.backbones.cache import KeyValueCache
 from textdiff.backbones.documents import positions_within, same_document
 from textdiff.backbones.layers import (
-    Attention,
-    GatedMLP,
-    LayerCache,
     LearnedTime,
     Place,
     SinusoidalTime,
-    ZeroLinear,
-    rms_norm,
     rotary_table,
 )
+from textdiff.backbones.transformer import AdaptiveNorm, Block
 from textdiff.errors import ConfigError
 from textdiff.registry import register
 from textdiff.vocabulary import Vocabulary
@@ -77,6 +73,11 @@ class DiTConfig(BackboneConfig):
     def make_causal(self, vocabulary: Vocabulary, context_length: int) -> DiT:
         return DiT(self, vocabulary.size, causal=True)
 
+    def make_blocks(self, vocabulary: Vocabulary, context_length: int, block_size: int) -> DiT:
+        if self.time_embedding not in ("auto", "none"):
+            raise ConfigError("blocks are told no time: leave time_embedding out")
+        return DiT(self, vocabulary.size, block_size=block_size)
+
     def resolved(self, needs_time: bool) -> DiTConfig:
         if self.time_embedding != "auto":
             return self
@@ -85,91 +86,6 @@ class DiTConfig(BackboneConfig):
     @property
     def adaptive(self) -> bool:
         return self.time_embedding != "none" and self.time_injection == "adaptive_norm"
-
-
-class AdaptiveNorm(nn.Module):
-    """RMS norm, scaled and shifted by the time embedding where there is one."""
-
-    def __init__(self, width: int, adaptive: bool) -> None:
-        super().__init__()
-        self.norm = nn.RMSNorm(width, eps=1e-6)
-        self.modulation = ZeroLinear(width, 2 * width) if adaptive else None
-
-    def forward(self, x: Tensor, time: Tensor | None) -> Tensor:
-        """x [..., D] and time broadcastable to it, or None."""
-        if self.modulation is None:
-            return rms_norm(x, self.norm.weight)
-        scale, shift = self.modulation(time).chunk(2, dim=-1)
-        return torch.add(rms_norm(x, self.norm.weight * (1 + scale)), shift)
-
-
-class Block(nn.Module):
-    """Attention and MLP, each behind a norm and a residual connection."""
-
-    def __init__(self, config: DiTConfig, causal: bool = False) -> None:
-        super().__init__()
-        width, hidden = config.hidden_size, int(config.hidden_size * config.mlp_ratio)
-        self.attention_norm = AdaptiveNorm(width, config.adaptive)
-        self.attention = Attention(width, config.num_attention_heads, causal)
-        self.mlp_norm = AdaptiveNorm(width, config.adaptive)
-        self.mlp = GatedMLP(width, -(-hidden // 32) * 32)
-        self.dropout = nn.Dropout(config.dropout)
-        self.rate = config.dropout
-        self.gradient_checkpointing = False
-        self.compiled: Callable[..., Tensor] | None = None
-
-    def forward(
-        self,
-        x: Tensor,
-        time: Tensor | None,
-        table: tuple[Tensor, Tensor],
-        attendable: Tensor | None,
-        where: Tensor | None = None,
-    ) -> Tensor:
-        """x [B, L, D] -> [B, L, D], or with `where` [N, D]: all that follows the mixing runs on those rows only."""
-        run = self._forward if self.compiled is None or not self.training else self.compiled
-        if not (self.gradient_checkpointing and self.training):
-            return run(x, time, table, attendable, where)
-        # Here and not around the module, so that a sharded block gathers its weights outside of what runs twice.
-        out: Tensor = checkpoint(run, x, time, table, attendable, where, use_reentrant=False)
-        return out
-
-    def _forward(
-        self,
-        x: Tensor,
-        time: Tensor | None,
-        table: tuple[Tensor, Tensor],
-        attendable: Tensor | None,
-        where: Tensor | None,
-    ) -> Tensor:
-        rate = self.rate if self.training else 0.0
-        mixed = self.attention.mix(self.attention_norm(x, time), table, attendable, rate)
-        if where is not None:
-            time = None if time is None else time.expand(*where.shape, -1)[where]
-            x, mixed = x[where], mixed[where]
-        x = x + self.dropout(self.attention.out(mixed))
-        out: Tensor = x + self.dropout(self.mlp(self.mlp_norm(x, time)))
-        return out
-
-    def read_on(
-        self,
-        x: Tensor,
-        table: tuple[Tensor, Tensor],
-        kept: LayerCache,
-        place: Place,
-        attendable: Tensor | None,
-        where: Tensor | None = None,
-    ) -> Tensor:
-        """x [R, k, D] -> [R, k, D] without dropout and time, for some places of some rows; see `Attention.mix_on`.
-
-        With `where` Bool [R, k] it gives [N, D], as `forward` does.
-        """
-        mixed = self.attention.mix_on(self.attention_norm(x, None), table, kept, place, attendable)
-        if where is not None:
-            x, mixed = x[where], mixed[where]
-        x = x + self.attention.out(mixed)
-        out: Tensor = x + self.mlp(self.mlp_norm(x, None))
-        return out
 
 
 def _attendable(valid: Tensor) -> Tensor | None:
@@ -200,8 +116,11 @@ class DiT(Backbone):
     Source: DiT, arXiv 2212.09748; as a text denoiser MDLM, arXiv 2406.07524.
     """
 
-    def __init__(self, config: DiTConfig, vocabulary_size: int, causal: bool = False) -> None:
+    def __init__(
+        self, config: DiTConfig, vocabulary_size: int, causal: bool = False, block_size: int | None = None
+    ) -> None:
         super().__init__()
+        self.block_size = block_size
         self.config: DiTConfig = config
         self.uses_time = config.time_embedding != "none"
         width = config.hidden_size
@@ -229,24 +148,39 @@ class DiT(Backbone):
             block.gradient_checkpointing = True  # type: ignore[assignment]
 
     def forward(
-        self, x_t: Tensor, t: Tensor, given: Tensor, valid: Tensor, where: Tensor, documents: Tensor | None = None
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        given: Tensor,
+        valid: Tensor,
+        where: Tensor,
+        documents: Tensor | None = None,
+        clean: Tensor | None = None,
     ) -> Tensor:
-        x = self.embed(x_t)
+        x = self._embedded(x_t, given)
         if self.begin is not None:
             x = _moved(x, self.begin.weight[0], valid, documents)
-        if self.given is not None:
-            x = x + given.unsqueeze(-1) * self.given.weight[0]
+        table = rotary_table(x.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
+        if self.block_size is None:
+            attendable = self._attendable(valid, documents)
+        else:
+            attendable = noisy_beside_clean(self.block_size, valid, documents)
+            x = torch.cat((x, self.embed(x_t if clean is None else clean)), 1)
+            table = (torch.cat((table[0], table[0])), torch.cat((table[1], table[1])))
+            where = torch.cat((where, torch.zeros_like(where)), 1)
         time = None if self.time is None else self.time(t).unsqueeze(1)
         if time is not None and not self.config.adaptive:
             x, time = x + time, None
-        table = rotary_table(x.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
-        attendable = self._attendable(valid, documents)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
             x = block(x, time, table, attendable, where if i == last else None)
         time = None if time is None else time.expand(*where.shape, -1)[where]
         hidden: Tensor = self.norm(x, time)
         return hidden
+
+    def _embedded(self, ids: Tensor, given: Tensor) -> Tensor:
+        x: Tensor = self.embed(ids)
+        return x if self.given is None else x + given.unsqueeze(-1) * self.given.weight[0]
 
     @property
     def can_read_on(self) -> bool:
@@ -276,13 +210,19 @@ class DiT(Backbone):
         return self.begin is None and not self.uses_time
 
     def read_part(
-        self, cache: KeyValueCache, rows: Tensor, x_t: Tensor, given: Tensor, part: slice, seen: int, where: Tensor
+        self,
+        cache: KeyValueCache,
+        rows: Tensor,
+        x_t: Tensor,
+        given: Tensor,
+        part: slice,
+        seen: int,
+        where: Tensor,
+        attendable: Tensor | None = None,
     ) -> Tensor:
         places = torch.arange(part.start, part.stop, device=x_t.device).expand(len(rows), -1)
-        x = self.embed(x_t[:, part])
-        if self.given is not None:
-            x = x + given[:, part].unsqueeze(-1) * self.given.weight[0]
-        x = self._through(x, cache, Place(rows, places, seen), None, where[:, part])
+        x = self._embedded(x_t[:, part], given[:, part])
+        x = self._through(x, cache, Place(rows, places, seen), attendable, where[:, part])
         hidden: Tensor = self.norm(x, None)
         return hidden
 

@@ -54,6 +54,7 @@ def describe(name: str, folder: Path, kind: str, checkpoint: Checkpoint) -> dict
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "process": to_config(model.process),
         "left_to_right": model.process.left_to_right,
+        "both_sides": model.process.both_sides,
         "prediction": model.config.prediction,
         "backbone": to_config(model.backbone.config),
         "context_length": model.config.context_length,
@@ -78,7 +79,7 @@ def _page(found: dict[str, Any]) -> str:
         ("kind", found["kind"]),
         ("network", f"{found['backbone']['name']}, {found['parameters']:,} parameters"),
         ("process", value_text(found["process"])),
-        ("reads", "from left to right: cannot fill gaps" if found["left_to_right"] else "in both directions"),
+        ("reads", _reads(found)),
         ("prediction", found["prediction"]),
         ("context", f"{found['context_length']:,} tokens"),
         *(
@@ -93,6 +94,12 @@ def _page(found: dict[str, Any]) -> str:
     ]
     card = card_lines(found["card"])
     return aligned(rows) + ("\n" + "\n".join(card) + "\n" if card else "")
+
+
+def _reads(found: dict[str, Any]) -> str:
+    if found["both_sides"]:
+        return "in both directions"
+    return ("from left to right" if found["left_to_right"] else "block by block") + ": cannot fill gaps"
 
 
 def card_lines(card: str) -> list[str]:

@@ -28,9 +28,10 @@ class Abilities:
     def require_both_sides(self) -> None:
         """Raises UsageError where the model never looks at what stands behind a place, or knows nothing but pairs."""
         self.require_documents()
-        if self.model.process.left_to_right:
+        if not self.model.process.both_sides:
+            way = "from left to right" if self.model.process.left_to_right else "block by block"
             raise UsageError(
-                f"the model {self.name} reads from left to right and knows nothing of the text behind a gap: "
+                f"the model {self.name} reads {way} and knows nothing of the text behind a gap: "
                 "it can generate and be evaluated, but to fill gaps or judge words in their place take a diffusion model"
             )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,86 +12,15 @@ from torch.nn.functional import pad
 
 from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
-from textdiff.errors import UsageError
-from textdiff.infiller.caching import Cache, CachedBlock, require_cache
+from textdiff.infiller.caching import Cache, CachedBlock
+from textdiff.infiller.cutting import Block, Blocks
+from textdiff.infiller.reading_blocks import ReadingBlocks
 from textdiff.infiller.reading_on import denoiser_for
-from textdiff.infiller.writing import Progress, Written, write
+from textdiff.infiller.writing import ROWS, Progress, Written, write
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Constraint, Event, Sampler
 from textdiff.sampling.guidance import blindfolded
 from textdiff.text.canvas import Canvas
-
-
-@dataclass(frozen=True)
-class Block:
-    """A stretch of a text that is written at once.
-
-    Attributes:
-        first: where the text that it sees begins.
-        start, stop: the positions start … stop - 1 are written; all before are known.
-        ahead: how many positions behind it the network sees as noise.
-    """
-
-    first: int
-    start: int
-    stop: int
-    ahead: int
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """How a text is cut into blocks.
-
-    Attributes:
-        size: positions of a block; the last one may be shorter.
-        context_length: positions that the network sees at once.
-        looks_ahead: whether it sees noise where the text goes on behind a block.
-        cache: what is kept while a block is written; see `CachedBlock`.
-
-    Raises:
-        UsageError: the context has no room for a block and text before it.
-    """
-
-    size: int
-    context_length: int
-    looks_ahead: bool
-    cache: Cache | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.size < self.context_length:
-            raise UsageError(
-                f"block_size must be from 1 to {self.context_length - 1}, since the model's context of "
-                f"{self.context_length} tokens must hold a block and text before it, got {self.size}"
-            )
-
-    @staticmethod
-    def of(model: DiffusionModel, size: int | None, length: int, cache: Cache | None = None) -> Blocks | None:
-        """The blocks of a text of this length; None where it is written at once.
-
-        size: as it was asked for. Where nobody asked, texts longer than the context have blocks of a quarter of it.
-
-        A network that is told the time would take noise behind the block for as far gone as the block itself.
-
-        Raises:
-            UsageError: blocks that the context cannot hold, or a cache that the model or the text has no use for.
-        """
-        context = int(model.config.context_length)
-        if cache is not None:
-            require_cache(model)
-            if size is None and length <= context:
-                raise UsageError("cache keeps what stands around a block: give block_size too")
-        if size is None and length <= context:
-            return None
-        ahead = not (model.process.left_to_right or model.process.needs_time or model.backbone.uses_time)
-        return Blocks(max(1, context // 4) if size is None else size, context, ahead, cache)
-
-    def cut(self, given: int, length: int) -> Iterator[Block]:
-        """The blocks of a text of `length` tokens, of which the first `given` are known, in the order of writing."""
-        most_ahead = min(self.context_length // 8, (self.context_length - self.size) // 2) if self.looks_ahead else 0
-        for start in range(given, length, self.size):
-            stop = min(start + self.size, length)
-            ahead = min(most_ahead, length - stop)
-            yield Block(max(0, stop + ahead - self.context_length), start, stop, ahead)
 
 
 def write_blocks(
@@ -117,7 +46,39 @@ def write_blocks(
         weak: what guidance leads away from; by default the same network, which then sees what was written but not what
             was given.
     """
+    parts = [
+        _write_rows(
+            model,
+            sampler,
+            canvas.rows(rows),
+            blocks,
+            constraint,
+            None if on_progress is None else partial(_renumbered, on_progress, rows),
+            weak,
+        )
+        for rows in torch.split(torch.arange(len(canvas.ids)), ROWS)
+    ]
+    ids, log_p, nfe = (torch.cat(tensors) for tensors in zip(*((p.ids, p.log_p, p.nfe) for p in parts), strict=True))
+    return Written(ids, log_p, nfe, max(part.steps for part in parts))
+
+
+def _renumbered(on_progress: Callable[[Progress], None], rows: Tensor, progress: Progress) -> None:
+    on_progress(Progress(rows[progress.rows], progress.event))
+
+
+def _write_rows(
+    model: DiffusionModel,
+    sampler: Sampler,
+    canvas: Canvas,
+    blocks: Blocks,
+    constraint: Callable[[Canvas], Constraint],
+    on_progress: Callable[[Progress], None] | None,
+    weak: Denoiser | None,
+) -> Written:
+    """The same for rows that go through the network together."""
     given, length = int(canvas.frozen[:1].sum()), canvas.shape[1]
+    exact = blocks.aligned and model.config.prediction == "leave_one_out"
+    reading = ReadingBlocks(model, len(canvas.ids), min(length, blocks.context_length)) if exact else None
     ids = torch.where(canvas.free, model.process.sample_noise(canvas.ids, Draws.seeded(canvas.seeds)), canvas.ids)
     written = Written(ids, torch.zeros(canvas.shape, dtype=torch.float64), torch.zeros_like(canvas.seeds), 0)
     for block in blocks.cut(given, length):
@@ -130,7 +91,7 @@ def write_blocks(
             constraint(part),
             None if on_progress is None else partial(_show, on_progress, written, block),
             _looking_ahead(model, away_from, block),
-            partial(block_denoiser, block, blocks.cache),
+            partial(block_denoiser, block, blocks.cache, reading),
         )
         written = _with(written, made, block)
     return written
@@ -152,8 +113,15 @@ def _with(written: Written, made: Written, block: Block) -> Written:
     return Written(ids, log_p, written.nfe + made.nfe, written.steps + made.steps)
 
 
-def block_denoiser(block: Block, cache: Cache | None, model: DiffusionModel, canvas: Canvas) -> tuple[Denoiser, Canvas]:
-    """What writes a block: on a canvas that begins where it sees and ends with it."""
+def block_denoiser(
+    block: Block, cache: Cache | None, reading: ReadingBlocks | None, model: DiffusionModel, canvas: Canvas
+) -> tuple[Denoiser, Canvas]:
+    """What writes a block: on a canvas that begins where it sees and ends with it.
+
+    reading: what has written the blocks before, where it keeps something of them.
+    """
+    if reading is not None:
+        return reading.open(block.first, canvas)
     if cache is None:
         denoise, canvas = denoiser_for(model, canvas)
     else:

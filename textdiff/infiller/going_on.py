@@ -9,7 +9,8 @@ import torch
 
 from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
-from textdiff.infiller.blocks import Blocks, write_blocks
+from textdiff.infiller.blocks import write_blocks
+from textdiff.infiller.cutting import Blocks
 from textdiff.infiller.writing import Progress, Written, text_constraint, write
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Sampler
@@ -39,7 +40,8 @@ def go_on(
         count: how many tokens each row gets.
         seed: of the draws.
         numbers: of the rows; by default 0, 1, …
-        blocks: how they are cut, where the rows' given ids are as many; None to write all tokens at once.
+        blocks: how they are cut, where the rows' given ids are as many; None to write all tokens at once, or
+            in the blocks that the model was trained with.
         on_progress, weak: see `write`.
     """
     own = [*range(len(given))] if numbers is None else [*numbers]
@@ -49,6 +51,8 @@ def go_on(
     frozen = [[True] * len(ids) + [False] * count for ids in given]
     canvas = Canvas.of_rows(rows, frozen, seeds, tokenizer.vocabulary)
     constraint = partial(text_constraint, tokenizer=tokenizer)
+    if blocks is None and model.process.causal_blocks is not None:
+        blocks = Blocks.of(model, None, canvas.shape[1])
     if blocks is None:
         return write(model, sampler, canvas, constraint(canvas), on_progress, weak)
     return write_blocks(model, sampler, canvas, blocks, constraint, on_progress, weak)

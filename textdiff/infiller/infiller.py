@@ -15,10 +15,10 @@ from textdiff.errors import UsageError
 from textdiff.infiller.abilities import Abilities
 from textdiff.infiller.assembly import Assembly
 from textdiff.infiller.bias import LengthBias
-from textdiff.infiller.blocks import Blocks
 from textdiff.infiller.caching import Cache
 from textdiff.infiller.calibration import Calibration
 from textdiff.infiller.choosing import Rerank, check_rerank
+from textdiff.infiller.cutting import Blocks
 from textdiff.infiller.drafts import Plan
 from textdiff.infiller.filling import Filler
 from textdiff.infiller.going_on import go_on

@@ -75,7 +75,7 @@ class Objective(ABC):
         """How the rows are weighed: in closed form where loss and bound are multiples of one cross-entropy."""
         positions = corruption.where.nonzero()
         if isinstance(estimator, CrossEntropyForm) and readout.convert is None:
-            weight = corruption.weight[positions[:, 0]]
+            weight = corruption.packed_weight
             target = canvas.ids[corruption.where]
             return CrossEntropyCost(target, readout.forbidden, self.weight(process, weight), weight)
 

@@ -12,9 +12,10 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from textdiff.draws import Draws
-from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, ForwardProcess
+from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, BlockProcess, ForwardProcess
 from textdiff.text.canvas import Canvas
 
 
@@ -26,7 +27,7 @@ class Corruption:
         x_t: Long [B, L]; frozen positions are untouched.
         t: float64 [B].
         where: Bool [B, L], the N positions whose nats are not identically zero: only they need logits.
-        weight: float64 [B], what a row counts for in the bound.
+        weight: float64 [B, 1], what a row counts for in the bound; or [B, L], what each of its positions does.
     """
 
     x_t: Tensor
@@ -44,6 +45,11 @@ class Corruption:
     def row(self) -> Tensor:
         """Long [N]: the row of each packed position."""
         return self.where.nonzero()[:, 0]
+
+    @property
+    def packed_weight(self) -> Tensor:
+        """Float64 [N]: what each packed position counts for."""
+        return self.weight.expand(self.where.shape)[self.where]
 
 
 class LevelNats(NamedTuple):
@@ -93,7 +99,7 @@ class CrossEntropyForm(Estimator):
 
     def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
         target = canvas.ids[corruption.where]
-        return -log_p_x0.gather(-1, target[:, None]).squeeze(-1) * corruption.weight[corruption.row]
+        return -log_p_x0.gather(-1, target[:, None]).squeeze(-1) * corruption.packed_weight
 
 
 @dataclass(frozen=True)
@@ -115,13 +121,51 @@ class CountForm(CrossEntropyForm):
         count = torch.minimum((level * total).floor().long() + 1, total)
         x_t = self.process.mask_exactly(canvas.ids, free, count, draws)
         share = count / total.clamp(min=1).double()
-        weight = 1 / share.clamp(min=torch.finfo(torch.float64).tiny)
+        weight = 1 / share.clamp(min=torch.finfo(torch.float64).tiny).unsqueeze(-1)
         t = self.process.schedule.inverse(1 - share)
         return Corruption(x_t, t, self.process.scored(x_t, free), weight)
 
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """n of F tokens are masked, weight F / n: nats / F is the mean cross-entropy of the masked ones."""
-        return LevelNats(1 / corruption.weight.double(), _of_rows(corruption, nats), canvas.free.sum(-1).double())
+        return LevelNats(
+            1 / corruption.weight.double().squeeze(-1), _of_rows(corruption, nats), canvas.free.sum(-1).double()
+        )
+
+
+@dataclass(frozen=True)
+class BlockForm(CrossEntropyForm):
+    """Block by block: the count form of each, the same level for all blocks of a row. The bound is the sum over blocks.
+
+    One pass of the network serves all of them: each block is noisy for itself, and clean for those behind it.
+    Source: BD3-LM, arXiv 2503.09573.
+    """
+
+    process: BlockProcess
+    axis: ClassVar[str] = "mask_share"
+    integrand: ClassVar[str] = "cross_entropy"
+
+    @property
+    def free_per_scored(self) -> float:  # type: ignore[override]  # it depends on the process
+        """Of F free tokens (F + 1) / 2 are masked on average, F those of a whole block."""
+        return 2 * self.process.block_size / (self.process.block_size + 1)
+
+    def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
+        (rows, length), size = canvas.shape, self.process.block_size
+        ids, free = (pad(part, (0, -length % size)).reshape(-1, size) for part in (canvas.ids, canvas.free))
+        each = len(free) // max(1, rows)
+        total = free.sum(-1)
+        count = torch.minimum((level.repeat_interleave(each) * total).floor().long() + 1, total)
+        number = torch.arange(each, device=free.device).repeat(rows)
+        own = Draws(draws.keys.repeat_interleave(each)).fold(number)
+        x_t = self.process.mask_exactly(ids, free, count, own).view(rows, -1)[:, :length]
+        weight = (total / count.clamp(min=1).double()).view(rows, -1).repeat_interleave(size, -1)[:, :length]
+        t = self.process.schedule.inverse(1 - level.double())
+        return Corruption(x_t, t, self.process.scored(x_t, canvas.free), weight)
+
+    def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
+        """The share `level` of each block is masked, but for rounding; weighed, nats / F is the mean cross-entropy."""
+        level = 1 - self.process.schedule.alpha(corruption.t.double())
+        return LevelNats(level, _of_rows(corruption, nats), canvas.free.sum(-1).double())
 
 
 @dataclass(frozen=True)
@@ -135,7 +179,7 @@ class ChainForm(CrossEntropyForm):
 
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
         """Nothing is corrupted: whatever stands at a position, its logits do not know it."""
-        return Corruption(canvas.ids, torch.zeros_like(level), canvas.free, torch.ones_like(level))
+        return Corruption(canvas.ids, torch.zeros_like(level), canvas.free, torch.ones_like(level).unsqueeze(-1))
 
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """All of it is at level 0."""
@@ -159,23 +203,23 @@ class TimeForm(Estimator):
         t = level**2
         noisy = self.process.sample(canvas.ids, t[:, None], draws)
         x_t = torch.where(free, noisy, canvas.ids)
-        return Corruption(x_t, t, self.process.scored(x_t, free), 2 * level)
+        return Corruption(x_t, t, self.process.scored(x_t, free), 2 * level.unsqueeze(-1))
 
     def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
         x_0, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
-        times, weight = corruption.t[corruption.row], corruption.weight[corruption.row]
+        times, weight = corruption.t[corruption.row], corruption.packed_weight
         return self.process.nelbo(log_p_x0, x_0, x_t, times) * weight + self.process.boundary_nats(x_0)
 
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """A row stands for dt = weight * d level; what the ends of time add belongs to no t."""
         inner = nats - self.process.boundary_nats(canvas.ids[corruption.where])
-        tokens = canvas.free.sum(-1) * corruption.weight.double()
+        tokens = canvas.free.sum(-1) * corruption.weight.double().squeeze(-1)
         return LevelNats(corruption.t.double(), _of_rows(corruption, inner), tokens)
 
 
 def _of_rows(corruption: Corruption, values: Tensor) -> Tensor:
     """Sums [B] of packed values [N] over rows."""
-    return torch.zeros_like(corruption.weight, dtype=torch.float64).index_add_(0, corruption.row, values.double())
+    return torch.zeros_like(corruption.t, dtype=torch.float64).index_add_(0, corruption.row, values.double())
 
 
 @singledispatch
@@ -187,6 +231,11 @@ def estimator_for(process: ForwardProcess) -> Estimator:
 @estimator_for.register
 def _(process: AbsorbingProcess) -> Estimator:
     return CountForm(process)
+
+
+@estimator_for.register
+def _(process: BlockProcess) -> Estimator:
+    return BlockForm(process)
 
 
 @estimator_for.register

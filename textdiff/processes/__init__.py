@@ -3,6 +3,7 @@
 from textdiff.processes.absorbing import AbsorbingProcess
 from textdiff.processes.autoregressive import AutoregressiveProcess
 from textdiff.processes.base import ForwardProcess
+from textdiff.processes.block import BlockProcess
 from textdiff.processes.hybrid import HybridProcess
 from textdiff.processes.interpolating import InterpolatingProcess
 from textdiff.processes.matrix import MatrixProcess
@@ -11,6 +12,7 @@ from textdiff.processes.uniform import UniformProcess
 __all__ = [
     "AbsorbingProcess",
     "AutoregressiveProcess",
+    "BlockProcess",
     "ForwardProcess",
     "HybridProcess",
     "InterpolatingProcess",

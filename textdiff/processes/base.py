@@ -30,6 +30,16 @@ class ForwardProcess(ABC):
     left_to_right: ClassVar[bool] = False
     """Whether a token is predicted from those before it alone: the network must be causal, and writes in this order."""
 
+    @property
+    def causal_blocks(self) -> int | None:
+        """How many tokens form a block, where a token is predicted from those before its block and from the block itself."""
+        return None
+
+    @property
+    def both_sides(self) -> bool:
+        """Whether a token is predicted from all that stands before and behind it."""
+        return not self.left_to_right and self.causal_blocks is None
+
     @abstractmethod
     def sample(self, x_0: Tensor, t: Tensor, draws: Draws) -> Tensor:
         """x_t ~ q(x_t | x_0). Long [B, L]. x_0 Long [B, L], t float [B] or broadcastable to [B, L], draws of B rows."""

@@ -25,14 +25,21 @@ class _Way:
 
 
 _WAYS = {
-    False: _Way(
+    "both": _Way(
         "fill-mask",
         "discrete-diffusion, infilling",
         "in both directions",
         "Likelihoods are bounds: the true perplexity is at most this.",
         "    textdiff infill letter.md -m FOLDER\n",
     ),
-    True: _Way(
+    "blocks": _Way(
+        "text-generation",
+        "discrete-diffusion, block-diffusion",
+        "block by block, from left to right; it cannot fill gaps",
+        "Likelihoods are bounds: the true perplexity is at most this.",
+        "",
+    ),
+    "left": _Way(
         "text-generation",
         "autoregressive",
         "from left to right, a twin to compare diffusion models with; it cannot fill gaps",
@@ -41,6 +48,12 @@ _WAYS = {
     ),
 }
 _OF_PAIRS = "    textdiff generate --condition sources.txt -m FOLDER\n"
+
+
+def _way(model: DiffusionModel) -> str:
+    if model.process.both_sides:
+        return "both"
+    return "left" if model.process.left_to_right else "blocks"
 
 
 def model_card(
@@ -54,7 +67,7 @@ def model_card(
 ) -> str:
     """The text of the card, in Markdown with the front matter that model hubs read."""
     remark = f"\n{ONE_WINDOW}\n" if of_one_window(scores) else ""
-    data, ways = recipe["data"], _WAYS[model.process.left_to_right]
+    data, ways = recipe["data"], _WAYS[_way(model)]
     of_pairs = model.config.target_length is not None
     use = _OF_PAIRS if of_pairs else f'{ways.use}    textdiff generate "Once upon" -m FOLDER\n'
     rows = "\n".join(f"| {s.name} | {_value(s)} | {s.unit} | {s.n:,} |" for s in scores) or "| none | | | |"

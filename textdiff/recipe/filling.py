@@ -31,9 +31,9 @@ def filling_scores(infiller: Infiller, ids: Ids, seed: int) -> list[Score]:
         seed: of the gaps, the fills and the noise.
 
     Returns:
-        No scores where the text has no room for 8 gaps, or the model reads from left to right.
+        No scores where the text has no room for 8 gaps, or the model knows nothing of the text behind a gap.
     """
-    if infiller.model.process.left_to_right:
+    if not infiller.model.process.both_sides:
         return []
     cases = _cases(infiller, held_out_texts(ids, infiller.tokenizer), seed)
     if cases is None:

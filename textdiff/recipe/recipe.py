@@ -156,7 +156,9 @@ class Recipe:
         if self.data.pairs is not None and self.tasks != (WholeTask(),):
             raise ConfigError("tasks: what is given and what is free in a pair is plain already; leave them out")
         # The process needs a vocabulary that training will make; one of any size shows whether its options are right.
-        self.make_process(Vocabulary(size=8, special_ids=(0, 1), mask_id=1))
+        process = self.make_process(Vocabulary(size=8, special_ids=(0, 1), mask_id=1))
+        if self.data.pairs is not None and process.causal_blocks is not None:
+            raise ConfigError("process: targets of pairs are not written block by block; take absorbing noise")
 
     def make_process(self, vocabulary: Vocabulary) -> ForwardProcess:
         """The process over a vocabulary."""
