@@ -29,7 +29,7 @@ class TextMetric(evaluate.Metric, ABC):
 
     Attributes:
         inputs: what predictions and references are, for `evaluate`.
-        features: their types by name; a list where there are several ways to give them.
+        features_of: their types by name; a list where there are several ways to give them.
     """
 
     inputs: ClassVar[str]
