@@ -131,7 +131,9 @@ class Sampler:
     def _begin(self, process: ForwardProcess, canvas: Canvas, state: State, constraint: Constraint | None) -> Step:
         """What happens before the network: the step's end, what goes back to noise, which logits are needed."""
         draws = Draws.seeded(canvas.seeds).fold(state.index)
-        step = begin_step(process, draws, state.index, self.steps, state.x_t, state.noisy, canvas.free, state.t)
+        step = begin_step(
+            process, draws, state.index, self.steps, state.x_t, state.noisy, canvas.free, canvas.valid, state.t
+        )
         step = replace(step, s=self.grid.next(step))
         if not self.renoise.final:
             sigma = torch.where(step.s > 0, self.renoise.probability(step), 0.0)

@@ -44,6 +44,7 @@ class Step:
         x_t: Long [B, L].
         noisy: Bool [B, L], free positions that still carry noise.
         free: Bool [B, L], positions that are to be written.
+        valid: Bool [B, L], all that are not padding.
         t: float64 [B].
         s: float64 [B], below t (equal to it until the grid has spoken).
         sigma: float64 [B], the probability with which a settled position goes back to noise in this step.
@@ -70,6 +71,7 @@ class Step:
     x_t: Tensor
     noisy: Tensor
     free: Tensor
+    valid: Tensor
     t: Tensor
     s: Tensor
     sigma: Tensor
@@ -100,6 +102,11 @@ class Step:
     def settled(self) -> Tensor:
         """Bool [B, L]: free positions whose token stands and stays."""
         return self.free & ~self.noisy & ~self.renoised
+
+    @property
+    def stands(self) -> Tensor:
+        """Bool [B, L]: tokens that are read, given ones and those that have lost their noise."""
+        return self.valid & ~self.noisy
 
     @property
     def last(self) -> Tensor:
@@ -139,7 +146,7 @@ class Step:
 
 
 _PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal")
-_PER_ROW = ("index", "x_t", "noisy", "free", "t", "s", "sigma", "renoised", "noise")
+_PER_ROW = ("index", "x_t", "noisy", "free", "valid", "t", "s", "sigma", "renoised", "noise")
 
 
 def begin_step(
@@ -150,6 +157,7 @@ def begin_step(
     x_t: Tensor,
     noisy: Tensor,
     free: Tensor,
+    valid: Tensor,
     t: Tensor,
 ) -> Step:
     """A step of which only the beginning is known."""
@@ -163,6 +171,7 @@ def begin_step(
         x_t=x_t,
         noisy=noisy,
         free=free,
+        valid=valid,
         t=t,
         s=t,
         sigma=torch.zeros_like(t),

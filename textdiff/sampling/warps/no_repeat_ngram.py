@@ -36,7 +36,7 @@ class NoRepeatNgramWarp(Warp):
 
     def at(self, step: Step) -> Warp:
         banned = torch.zeros(len(step.row), step.process.vocabulary.size, dtype=torch.bool)
-        texts, stands = step.x_t.tolist(), (~step.noisy).tolist()
+        texts, stands = step.x_t.tolist(), step.stands.tolist()
         known = [_completions(ids, here, self.n) for ids, here in zip(texts, stands, strict=True)]
         for place, (row, column) in enumerate(zip(step.row.tolist(), step.column.tolist(), strict=True)):
             tokens = _repeating(texts[row], stands[row], column, known[row], self.n)

@@ -35,7 +35,7 @@ class RepetitionWarp(Warp):
     def at(self, step: Step) -> Warp:
         rows, size = len(step.x_t), step.process.vocabulary.size
         stands = torch.zeros(rows, size, dtype=torch.bool, device=step.x_t.device)
-        row, column = (~step.noisy).nonzero(as_tuple=True)
+        row, column = step.stands.nonzero(as_tuple=True)
         stands[row, step.x_t[row, column]] = True
         return _Repeated(self.penalty, stands[step.row])
 
