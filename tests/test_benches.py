@@ -204,3 +204,11 @@ def test_samplers_are_measured_against_the_truth(
     assert variation["top_probability", 4] < 1.5 * floor["total_variation"] < 0.5 * variation["top_probability", 1]
     assert variation["confidence", 4] > 3 * floor["total_variation"]
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(rows) + 1
+
+
+def test_block_models_are_compared_on_equal_work(rows: Rows) -> None:
+    """Both read the same off the network; ours sends each token through it clean once, and its block in each step."""
+    (row,) = rows("block_models", "--shapes", "toy", "--rows", "2", "--block-size", "4", "--rounds", "1")
+    assert row["log_p_differ_by"] < 1e-3 and row["ratio"] > 0
+    assert row["peer_positions"] == 2 * 4 * (4 + 8 + 12 + 16)
+    assert row["our_positions"] == 2 * (16 * 4 + 12)
