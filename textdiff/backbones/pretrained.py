@@ -140,8 +140,8 @@ class PretrainedBackbone(Backbone):
         super().__init__()
         network.config.return_dict = True
         self.network = network
-        # No row stays untrained: with another tokenizer than its first one a network's padding may be anything.
-        network.get_input_embeddings().padding_idx = None
+        if network.config.pad_token_id != vocabulary.pad_id:  # with another tokenizer that row is a token to be trained
+            network.get_input_embeddings().padding_idx = None
         self.vocabulary = vocabulary
         self.config = PretrainedBackboneConfig(network=plain_config(network.config))
         self.has_new_head = getattr(network, "has_new_head", False)
