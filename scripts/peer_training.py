@@ -27,7 +27,7 @@ class PeerDiT:
 
     def loss(self, x_0: Tensor, x_t: Tensor, t: Tensor, weight: Tensor) -> Tensor:
         surprise = -self.network.log_p(x_t, t).gather(-1, x_0[:, :, None]).squeeze(-1)
-        return (surprise * weight[:, None]).sum() / x_0.numel()
+        return (surprise * weight).sum() / x_0.numel()
 
     def optimizer(self) -> Optimizer:
         return torch.optim.AdamW(self.parameters, lr=3e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
@@ -56,7 +56,7 @@ class PeerBert:
         forbidden[self.mask_id] = -torch.inf
         surprise = functional.cross_entropy((scores + forbidden).transpose(1, 2), x_0, reduction="none")
         masked = x_t == self.mask_id
-        return (surprise * weight[:, None] * masked).sum() / x_0.numel()
+        return (surprise * weight * masked).sum() / x_0.numel()
 
     def optimizer(self) -> Optimizer:
         return torch.optim.AdamW(self.parameters, lr=3e-4, fused=True)
