@@ -60,6 +60,30 @@ def remdm(vocabulary: Vocabulary, laws: Tensor, alpha_s: float, alpha_t: float, 
     )
 
 
+Remembered = dict[tuple[tuple[int, ...], tuple[float, ...]], float]
+"""The probability of each (ids, how probable each token was when it settled)."""
+
+
+def remdm_confidence(vocabulary: Vocabulary, laws: Tensor, law: Remembered, settles: float, sigma: float) -> Remembered:
+    """One step of ReMDM's confidence schedule, arXiv 2503.00307, section 4.1, on the law of what is remembered."""
+    after: Remembered = {}
+    for (ids, sure), weight in law.items():
+        table = laws[int(state_number(torch.tensor([ids]), vocabulary))]
+        weights = [math.exp(-p) if i != vocabulary.mask_id else 0.0 for i, p in zip(ids, sure, strict=True)]
+        moves = []
+        for place, (i, p) in enumerate(zip(ids, sure, strict=True)):
+            if i == vocabulary.mask_id:
+                drawn = [(settles * q, j, q) for j, q in enumerate(table[place].tolist()) if q > 0]
+                moves.append([(1 - settles, i, 0.0), *drawn])
+            else:
+                gone = sigma * weights[place] / sum(weights)
+                moves.append([(1 - gone, i, p), (gone, vocabulary.mask_id, 0.0)])
+        for move in itertools.product(*moves):
+            key = tuple(i for _, i, _ in move), tuple(p for _, _, p in move)
+            after[key] = after.get(key, 0.0) + weight * math.prod(p for p, _, _ in move)
+    return {key: weight for key, weight in after.items() if weight > 0}
+
+
 def one_at_a_time(vocabulary: Vocabulary, laws: Tensor) -> Tensor:
     """One masked position, chosen uniformly, takes its token."""
     return _choosing(vocabulary, laws, lambda law, proposal: [(1 / len(law), [i]) for i in range(len(law))])

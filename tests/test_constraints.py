@@ -53,7 +53,11 @@ def process_of(config: dict[str, str] | str) -> ForwardProcess:
 def mixed_samplers(accept: str) -> list[Sampler]:
     """One accept policy with every renoise policy on every grid."""
     grids = [name for name in names(TimeGrid) if name not in ("adaptive", "first_hitting")]
-    return [build(Sampler, {"accept": accept, "renoise": r, "grid": grid}) for r in renoises() for grid in grids]
+    return [
+        build(Sampler, {"accept": accept, "renoise": r, "grid": grid})
+        for r in renoises()
+        for grid in (["loop"] if r.needs_loop else grids)
+    ]
 
 
 def other_samplers() -> list[Sampler]:

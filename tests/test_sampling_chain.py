@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 import chains
 import pytest
@@ -21,7 +22,7 @@ from torch import Tensor
 from textdiff.denoiser import Denoiser
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build
-from textdiff.sampling import Sampler
+from textdiff.sampling import Event, Sampler
 from textdiff.sampling.accept import (
     Accept,
     EntropyAccept,
@@ -34,9 +35,9 @@ from textdiff.sampling.accept import (
     TopKAccept,
     TopProbabilityAccept,
 )
-from textdiff.sampling.grids import AdaptiveGrid, EqualAlphaGrid, FirstHittingGrid
+from textdiff.sampling.grids import AdaptiveGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid
 from textdiff.sampling.guidance import Guidance
-from textdiff.sampling.renoise import RemdmCapRenoise, RemdmRescaleRenoise
+from textdiff.sampling.renoise import RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise, RemdmRescaleRenoise
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
@@ -149,6 +150,64 @@ def test_remdm_rescale(eta: float) -> None:
 
     sampler = Sampler(steps=6, renoise=RemdmRescaleRenoise(eta=eta))
     assert p_value(sampler, ABSORBING, wild, chain(ABSORBING, 6, kernel)) > ERROR_RATE
+
+
+@pytest.mark.statistical
+def test_remdm_loop() -> None:
+    """Times 1, 0.4, 0.4, 0.4, 0: tokens go back in the two steps that rest, and in these alone."""
+    alphas, cap = [0.0, 0.6, 0.6, 0.6, 1.0], 0.5
+    kernels = [
+        chains.remdm(VOCABULARY, wild(1 - a), b, a, min(cap, (1 - b) / a) if a == b else 0.0)
+        for a, b in pairwise(alphas)
+    ]
+    sampler = Sampler(steps=4, grid=LoopGrid(alpha=0.6, begins=0.25, ends=0.75), renoise=RemdmLoopRenoise(cap=cap))
+    assert p_value(sampler, ABSORBING, wild, run_chain(pure_noise(ABSORBING), kernels)) > ERROR_RATE
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        Sampler(steps=6, renoise=RemdmCapRenoise(cap=0.3)),
+        Sampler(steps=6, renoise=RemdmRescaleRenoise(eta=0.6)),
+        Sampler(steps=6, grid=LoopGrid(alpha=0.6, begins=0.3, ends=0.7), renoise=RemdmLoopRenoise(cap=0.3)),
+    ],
+    ids=["cap", "rescale", "loop"],
+)
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_remdm_keeps_the_marginals(sampler: Sampler, schedule: str) -> None:
+    """After each step a share alpha_s of 200,000 tokens stands, although many went back; to 4.5 standard errors."""
+    process, left, revised = process_of("absorbing", schedule=schedule), list[Tensor](), list[Tensor]()
+
+    def note(event: Event) -> None:
+        left.append(event.noisy.double().mean())
+        revised.append(event.noisy)
+
+    canvas = canvas_of(torch.zeros(100, 2000, dtype=torch.long))
+    logits = torch.zeros(VOCABULARY.size).masked_fill(~VOCABULARY.writable(), -torch.inf)
+    sampler.sample(lambda x_t, t, canvas, where: logits.expand(int(where.sum()), -1), process, canvas, on_step=note)
+    times = torch.arange(5, -1, -1, dtype=torch.float64) / 6
+    expected = 1 - process.schedule.alpha(times)
+    if isinstance(sampler.grid, LoopGrid):
+        # What rises evenly for 1.8 of the 6 steps, rests, and rises in the last 1.8.
+        expected = 1 - torch.tensor([0.6 / 1.8, 0.6, 0.6, 0.6, 0.6 + 0.4 * 0.8 / 1.8, 1.0], dtype=torch.float64)
+    error = (expected * (1 - expected) / 200_000).sqrt()
+    assert ((torch.stack(left) - expected).abs() <= 4.5 * error).all()
+    assert any((after & ~before).any() for before, after in pairwise(revised))
+
+
+@pytest.mark.statistical
+def test_remdm_confidence() -> None:
+    """The chain of all (ids, probabilities when they settled): both settled tokens share what sigma there is."""
+    steps, mask = 4, VOCABULARY.mask_id
+    law = {((mask, mask), (0.0, 0.0)): 1.0}
+    for s, t in uniform_times(steps):
+        sigma = 0.0 if s == 0 else min(1.0, s / max(1 - t, 1e-12))
+        law = chains.remdm_confidence(VOCABULARY, wild(t), law, (t - s) / t, sigma)
+    expected = torch.zeros(16, dtype=torch.float64)
+    for (ids, _), probability in law.items():
+        expected[LANGUAGE.index(torch.tensor([ids]))] += probability
+    sampler = Sampler(steps=steps, renoise=RemdmConfidenceRenoise())
+    assert p_value(sampler, ABSORBING, wild, expected) > ERROR_RATE
 
 
 @pytest.mark.statistical

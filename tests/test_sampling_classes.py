@@ -19,7 +19,7 @@ from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names
 from textdiff.sampling import Accept, Sampler, TokenClasses
 from textdiff.sampling.accept import FirstHittingAccept
-from textdiff.sampling.grids import FirstHittingGrid
+from textdiff.sampling.grids import FirstHittingGrid, LoopGrid, UniformGrid
 from textdiff.sampling.transitions import PosteriorTransition
 
 LENGTH = 9
@@ -34,7 +34,11 @@ def process_of(name: str) -> ForwardProcess:
 
 def samplers() -> list[Sampler]:
     """Every accept policy with every renoise policy, the posterior and first hitting."""
-    mixed = [Sampler(accept=build(Accept, name), renoise=renoise) for name in names(Accept) for renoise in renoises()]
+    mixed = [
+        Sampler(accept=build(Accept, name), renoise=renoise, grid=LoopGrid() if renoise.needs_loop else UniformGrid())
+        for name in names(Accept)
+        for renoise in renoises()
+    ]
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
     return [*mixed, first_hitting, Sampler(transition=PosteriorTransition())]
 

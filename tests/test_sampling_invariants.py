@@ -51,6 +51,7 @@ def process_of(name: str) -> ForwardProcess:
 def test_every_accept_with_every_renoise(
     accept: str, renoise: Renoise, frozen: list[list[bool]], steps: int, seed: int, grid: str, process: str
 ) -> None:
+    grid = "loop" if renoise.needs_loop else grid
     sampler = build(Sampler, {"steps": steps, "grid": grid, "accept": accept, "renoise": renoise})
     check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
 
@@ -121,6 +122,25 @@ def test_grids_fall_and_end(grid: str, schedule: object) -> None:
     sampler.sample(noting, process, canvas_from([[False] * 6], [11]))
     told = torch.cat(times)
     assert (told > 0).all() and (told <= 1).all() and (told.diff() < 0).all()
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_the_loop_grid_rests_on_the_way(schedule: str) -> None:
+    process = build(ForwardProcess, {"name": "absorbing", "schedule": schedule}, vocabulary=VOCABULARY)
+    told = list[torch.Tensor]()
+    network = wild_denoiser(VOCABULARY)
+
+    def noting(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
+        told.append(t)
+        return network(x_t, t, canvas, where)
+
+    grid, accept = {"name": "loop", "alpha": 0.8, "begins": 0.4, "ends": 0.8}, "top_k"
+    renoise = {"name": "remdm_loop", "cap": 0.2}
+    sampler = build(Sampler, {"steps": 10, "grid": grid, "accept": accept, "renoise": renoise})
+    sampler.sample(noting, process, canvas_from([[False] * 100], [11]))
+    alphas = process.schedule.alpha(torch.cat(told))
+    torch.testing.assert_close(alphas, torch.tensor([0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8, 0.9]).double())
+    assert told[4] == told[8]
 
 
 def test_cosine_grid_is_the_share_of_noise_whatever_the_schedule() -> None:
@@ -203,6 +223,10 @@ def test_a_given_mask_stays() -> None:
         ({"warps": [{"name": "min_p", "p": 1.1}]}, "p must be from 0 to 1"),
         ({"accept": {"name": "entropy_bound", "gamma": -0.1}}, "gamma must be a finite number"),
         ({"accept": {"name": "factor", "factor": 0}}, "factor must be a finite number above 0"),
+        ({"renoise": "remdm_loop"}, "needs the loop grid"),
+        ({"grid": "loop", "renoise": {"name": "remdm_loop", "cap": 1.5}}, "cap must be from 0 to 1"),
+        ({"grid": {"name": "loop", "alpha": 1}}, "alpha must be above 0 and below 1"),
+        ({"grid": {"name": "loop", "begins": 0.5, "ends": 0.5}}, "0 < begins < ends < 1"),
         ({"renoise": {"name": "remdm_rescale", "eta": 1.5}}, "eta must be from 0 to 1"),
     ],
 )

@@ -20,6 +20,7 @@ from textdiff.registry import build, names, register, to_config
 from textdiff.sampling import Accept, Sampler, Step, TokenClasses, Warp, preset
 from textdiff.sampling.accept import TopKAccept
 from textdiff.sampling.accept.ranked import rank_by_score
+from textdiff.sampling.grids import LoopGrid
 from textdiff.sampling.ranks import rank_within
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.sampling.warps import MinPWarp, TemperatureWarp, TopKWarp, TopPWarp
@@ -229,7 +230,8 @@ def test_a_new_policy_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build(Sampler, to_config(sampler)) == sampler
     for renoise in renoises():
         for process in ("absorbing", "uniform", "hybrid"):
-            changed = replace(sampler, renoise=renoise, steps=5)
+            grid = LoopGrid() if renoise.needs_loop else sampler.grid
+            changed = replace(sampler, renoise=renoise, grid=grid, steps=5)
             check_all(
                 changed, process_of(process), canvas_from([[False] * 7, [True, False, True, False], []], [1, 2, 3])
             )

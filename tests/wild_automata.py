@@ -91,7 +91,9 @@ def step_of(
     free, rows = torch.ones_like(noisy), len(x_t)
     times = torch.full((rows,), t, dtype=torch.float64)
     draws, index = Draws.seeded(range(rows)), torch.zeros(rows, dtype=torch.long)
-    step = replace(begin_step(process, draws, index, 1, x_t, noisy, free, free, times), s=torch.zeros_like(times))
+    sure = torch.zeros(x_t.shape, dtype=torch.float64)
+    begun = begin_step(process, draws, index, 1, x_t, noisy, free, free, times, sure)
+    step = replace(begun, s=torch.zeros_like(times))
     return with_logits(step.planned(noisy, noisy), [logits], constraint)
 
 

@@ -20,8 +20,8 @@ from textdiff.sampling.accept import (
     TopKAccept,
     TopProbabilityAccept,
 )
-from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, FirstHittingGrid
-from textdiff.sampling.renoise import NeverRenoise, RemdmCapRenoise
+from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, FirstHittingGrid, LoopGrid
+from textdiff.sampling.renoise import NeverRenoise, RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise
 from textdiff.sampling.sampler import Sampler
 from textdiff.sampling.transitions import AcceptTransition, PosteriorTransition
 from textdiff.sampling.warps import TemperatureWarp
@@ -44,6 +44,8 @@ _PRESETS = {
     "dilated": Sampler(grid=AdaptiveGrid(), accept=DilatedAccept()),
     "threshold": Sampler(accept=ThresholdAccept()),
     "remdm": Sampler(steps=128, renoise=RemdmCapRenoise()),
+    "remdm_confidence": Sampler(steps=128, renoise=RemdmConfidenceRenoise()),
+    "remdm_loop": Sampler(steps=128, grid=LoopGrid(), renoise=RemdmLoopRenoise()),
     "left_to_right": Sampler(grid=FirstHittingGrid(), accept=LeftToRightAccept()),
     "posterior": Sampler(steps=128, transition=PosteriorTransition()),
 }

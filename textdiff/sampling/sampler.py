@@ -15,7 +15,7 @@ from textdiff.processes import ForwardProcess
 from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAccept, RandomAccept
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
-from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, TimeGrid, UniformGrid
+from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
@@ -76,6 +76,9 @@ class Sampler:
                 "the first_hitting grid needs the accept policy first_hitting or left_to_right and no renoise policy"
             )
 
+        if self.renoise.needs_loop and not isinstance(self.grid, LoopGrid):
+            raise ConfigError("this renoise policy acts only while time stands still: it needs the loop grid")
+
     @torch.no_grad()
     def sample(
         self,
@@ -132,12 +135,21 @@ class Sampler:
         """What happens before the network: the step's end, what goes back to noise, which logits are needed."""
         draws = Draws.seeded(canvas.seeds).fold(state.index)
         step = begin_step(
-            process, draws, state.index, self.steps, state.x_t, state.noisy, canvas.free, canvas.valid, state.t
+            process,
+            draws,
+            state.index,
+            self.steps,
+            state.x_t,
+            state.noisy,
+            canvas.free,
+            canvas.valid,
+            state.t,
+            state.log_p,
         )
         step = replace(step, s=self.grid.next(step))
         if not self.renoise.final:
-            sigma = torch.where(step.s > 0, self.renoise.probability(step), 0.0)
-            renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma.unsqueeze(-1))
+            sigma = torch.where((step.s > 0).unsqueeze(-1), self.renoise.probability(step), 0.0)
+            renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma)
             noise = process.sample_noise(step.x_t, draws.fold(Stream.NOISE))
             step = replace(step, sigma=sigma, renoised=renoised, noise=noise)
         # Whatever a policy wants: what is given or settled is neither asked for nor written.

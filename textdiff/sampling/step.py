@@ -46,8 +46,10 @@ class Step:
         free: Bool [B, L], positions that are to be written.
         valid: Bool [B, L], all that are not padding.
         t: float64 [B].
-        s: float64 [B], below t (equal to it until the grid has spoken).
-        sigma: float64 [B], the probability with which a settled position goes back to noise in this step.
+        s: float64 [B], at most t (equal to it until the grid has spoken, and where the grid lets time stand still).
+        sure: float64 [B, L], log p(x_0 | x_t) of each settled token when it settled.
+        sigma: float64 [B, L], the probability with which a settled position goes back to noise in this step; where noise
+            stands, the one that its own settling makes up for.
         renoised: Bool [B, L], the settled positions that do. They cannot settle again in this step.
         noise: Long [B, L], what those turn into.
         row: Long [N], the row of each packed position.
@@ -74,6 +76,7 @@ class Step:
     valid: Tensor
     t: Tensor
     s: Tensor
+    sure: Tensor
     sigma: Tensor
     renoised: Tensor
     noise: Tensor
@@ -146,7 +149,7 @@ class Step:
 
 
 _PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal")
-_PER_ROW = ("index", "x_t", "noisy", "free", "valid", "t", "s", "sigma", "renoised", "noise")
+_PER_ROW = ("index", "x_t", "noisy", "free", "valid", "t", "s", "sure", "sigma", "renoised", "noise")
 
 
 def begin_step(
@@ -159,6 +162,7 @@ def begin_step(
     free: Tensor,
     valid: Tensor,
     t: Tensor,
+    sure: Tensor,
 ) -> Step:
     """A step of which only the beginning is known."""
     none = index.new_empty(0)
@@ -174,7 +178,8 @@ def begin_step(
         valid=valid,
         t=t,
         s=t,
-        sigma=torch.zeros_like(t),
+        sure=sure,
+        sigma=torch.zeros_like(sure),
         renoised=torch.zeros_like(noisy),
         noise=x_t,
         row=none,

@@ -21,6 +21,6 @@ class RandomAccept(Accept):
     """
 
     def plan(self, step: Step) -> Tensor:
-        gained = step.alpha_s - (1 - step.sigma) * step.alpha_t
-        probability = gained / (1 - step.alpha_t)
-        return step.noisy & (step.uniform(Stream.ACCEPT) < probability.unsqueeze(-1))
+        alpha_s, alpha_t = step.alpha_s.unsqueeze(-1), step.alpha_t.unsqueeze(-1)
+        probability = (alpha_s - (1 - step.sigma) * alpha_t) / (1 - alpha_t)
+        return step.noisy & (step.uniform(Stream.ACCEPT) < probability)

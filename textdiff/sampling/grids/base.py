@@ -26,7 +26,7 @@ class TimeGrid(ABC):
 
     @abstractmethod
     def next(self, step: Step) -> Tensor:
-        """s, float64 [B]: where the step that starts at `step.t` ends; below t, and exactly 0 in a row's last step."""
+        """s, float64 [B]: where the step that starts at `step.t` ends; at most t, and exactly 0 in a row's last step."""
 
     def observed(self, step: Step) -> Tensor:
         """Float64 [B]: the time that the network is told. t, unless the token changes at a known moment after it."""

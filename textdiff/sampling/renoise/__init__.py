@@ -3,6 +3,15 @@
 from textdiff.sampling.renoise.base import Renoise
 from textdiff.sampling.renoise.never import NeverRenoise
 from textdiff.sampling.renoise.remdm_cap import RemdmCapRenoise
+from textdiff.sampling.renoise.remdm_confidence import RemdmConfidenceRenoise
+from textdiff.sampling.renoise.remdm_loop import RemdmLoopRenoise
 from textdiff.sampling.renoise.remdm_rescale import RemdmRescaleRenoise
 
-__all__ = ["NeverRenoise", "RemdmCapRenoise", "RemdmRescaleRenoise", "Renoise"]
+__all__ = [
+    "NeverRenoise",
+    "RemdmCapRenoise",
+    "RemdmConfidenceRenoise",
+    "RemdmLoopRenoise",
+    "RemdmRescaleRenoise",
+    "Renoise",
+]

@@ -21,4 +21,4 @@ class NeverRenoise(Renoise):
     final: ClassVar[bool] = True
 
     def probability(self, step: Step) -> Tensor:
-        return torch.zeros_like(step.t)
+        return torch.zeros_like(step.sure)

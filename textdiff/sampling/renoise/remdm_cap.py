@@ -30,7 +30,12 @@ class RemdmCapRenoise(Renoise):
             raise ConfigError(f"cap must be from 0 to 1, got {self.cap}")
 
     def probability(self, step: Step) -> Tensor:
-        return largest_sigma(step).clamp(max=self.cap)
+        return everywhere(step, largest_sigma(step).clamp(max=self.cap))
+
+
+def everywhere(step: Step, sigma: Tensor) -> Tensor:
+    """Float64 [B, L]: the same sigma [B] at all positions of a row."""
+    return sigma.unsqueeze(-1).expand(step.noisy.shape)
 
 
 def largest_sigma(step: Step) -> Tensor:

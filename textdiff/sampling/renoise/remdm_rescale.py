@@ -9,7 +9,7 @@ from torch import Tensor
 from textdiff.errors import ConfigError
 from textdiff.registry import register
 from textdiff.sampling.renoise.base import Renoise
-from textdiff.sampling.renoise.remdm_cap import largest_sigma
+from textdiff.sampling.renoise.remdm_cap import everywhere, largest_sigma
 from textdiff.sampling.step import Step
 
 
@@ -31,4 +31,4 @@ class RemdmRescaleRenoise(Renoise):
             raise ConfigError(f"eta must be from 0 to 1, got {self.eta}")
 
     def probability(self, step: Step) -> Tensor:
-        return self.eta * largest_sigma(step)
+        return everywhere(step, self.eta * largest_sigma(step))
