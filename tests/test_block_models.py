@@ -193,7 +193,9 @@ def test_other_blocks_are_refused(options: dict[str, object], message: str) -> N
 def test_a_block_that_is_the_whole_context_cannot_be_gone_on_from() -> None:
     with pytest.raises(UsageError, match="9 with the prompt are too many"):
         Blocks.of(network(8), None, 9)
-    assert Blocks.of(network(8), None, 8) is not None
+    whole = Blocks.of(network(8), None, 8)
+    assert whole is not None
+    assert [(block.start, block.stop) for block in whole.cut(2, 8)] == [(2, 8)]
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

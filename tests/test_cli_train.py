@@ -378,6 +378,22 @@ def test_a_run_that_goes_on_compares_with_where_it_began(model: Path, tmp_path: 
     assert read_json(output / "model" / "metrics.json")["before"] == first
 
 
+def test_before_and_after_are_scored_in_windows_as_in_training(tmp_path: Path) -> None:
+    """A model that can read much more than a sample has is not asked about all of it."""
+    (tmp_path / "text.txt").write_text(TEXT * 4, encoding="utf8")
+    save_tiny(tmp_path / "tiny")
+    sets = ["context_length=16", "training.max_steps=1", "training.per_device_train_batch_size=2"]
+    ended = run(
+        *("finetune", "-m", tmp_path / "tiny", "--data", tmp_path / "text.txt", "--output", tmp_path / "run"),
+        *("--set", "data.validation_share=0.3", *sets),
+    )
+    assert ended.code == 0, ended.err
+    metrics = read_json(tmp_path / "run" / "model" / "metrics.json")
+    for name in ("before", "scores"):
+        found = next(score for score in metrics[name] if score["name"] == "nelbo")
+        assert "|context:16|" in found["signature"]
+
+
 def test_finetuning_keeps_what_is_the_models(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(TEXT)

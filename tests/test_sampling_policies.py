@@ -14,6 +14,7 @@ from sampling_laws import VOCABULARY, canvas_from, check_all, renoises
 from torch import Tensor
 
 from textdiff import registry
+from textdiff.draws import Draws
 from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names, register, to_config
@@ -22,6 +23,8 @@ from textdiff.sampling.accept import TopKAccept
 from textdiff.sampling.accept.ranked import rank_by_score
 from textdiff.sampling.grids import LoopGrid
 from textdiff.sampling.ranks import rank_within
+from textdiff.sampling.renoise import RemdmConfidenceRenoise
+from textdiff.sampling.step import begin_step
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.sampling.warps import MinPWarp, TemperatureWarp, TopKWarp, TopPWarp
 
@@ -278,3 +281,20 @@ def test_dilated_accept_settles_what_is_far_apart(free: int, rounds: list[list[i
         before |= set(expected)
         assert now[0, :free].nonzero().squeeze(-1).tolist() == sorted(before)
         assert now[1, 1 : 2 * free : 2].nonzero().squeeze(-1).tolist() == sorted(before)
+
+
+def test_the_less_sure_a_token_was_the_likelier_it_goes_back() -> None:
+    """ReMDM's confidence schedule by hand, arXiv 2503.00307: e^-p over their sum, times what may go back in all."""
+    process = process_of("absorbing")
+    ids = torch.tensor([[4, 5, VOCABULARY.mask_id, 6]])
+    noisy = ids == VOCABULARY.mask_id
+    free, valid = torch.tensor([[True, True, True, False]]), torch.ones_like(noisy)
+    sure = torch.tensor([[0.9, 0.2, 1.0, 1.0]], dtype=torch.float64).log()
+    one = torch.zeros(1, dtype=torch.long)
+    t = torch.tensor([0.6], dtype=torch.float64)
+    step = begin_step(process, Draws.seeded([0]), one, 4, ids, noisy, free, valid, t, sure)
+    found = RemdmConfidenceRenoise().probability(replace(step, s=t / 2))
+    most = 0.3 / 0.4  # (1 - alpha_s) / alpha_t with alpha = 1 - t
+    total = math.exp(-0.9) + math.exp(-0.2)
+    expected = torch.tensor([[math.exp(-0.9), math.exp(-0.2), 0, 0]], dtype=torch.float64) * most / total
+    torch.testing.assert_close(found, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,12 +141,13 @@ def test_an_uncased_model_without_a_head_learns_a_cased_text(tmp_path: Path) -> 
     whole = run("finetune", "--output", tmp_path / "whole", *options, *sets, "training.max_steps=4")
     assert whole.code == 0, whole.err
     assert f"{base} has no language-model head: a new one is trained from random weights" in whole.err
-    part = run("finetune", "--output", tmp_path / "part", *options, *sets, "training.max_steps=2")
-    assert part.code == 0, part.err
+    halfway = Path("state") / "step-00000002"
+    shutil.copytree(tmp_path / "whole" / halfway, tmp_path / "part" / halfway)
     on = run("finetune", "--output", tmp_path / "part", *options, *sets, "training.max_steps=4")
     assert on.code == 0, on.err
     first, second = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "part"))
     assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     model = textdiff.load(tmp_path / "whole")
     line = "The Old House — naïve! \x00 ÿ\n\t end"
     assert model.tokenizer.decode(model.tokenizer.encode(line)) == line

@@ -42,17 +42,23 @@ class HeldOutReport:
 
 
 def score_held_out(
-    model: DiffusionModel, tokenizer: Tokenizer, ids: npt.NDArray[np.int32], seed: int, most: int = MOST_TOKENS
+    model: DiffusionModel,
+    tokenizer: Tokenizer,
+    ids: npt.NDArray[np.int32],
+    seed: int,
+    most: int = MOST_TOKENS,
+    length: int | None = None,
 ) -> HeldOutReport:
     """Scores held-out ids [N], which may lie in a file.
 
     Up to `most` tokens all of them are scored, else so many windows, spread evenly; the signature says how many of how many.
     Bytes, words and the hash in the signature are those of the whole text, the n-gram entropies those of the scored windows.
-    Of a model that has seen documents alone each document is scored alone, whole where it fits into the context.
+    Of a model that has seen documents alone each document is scored alone, whole where it fits into a window. Windows have
+    `length` tokens, or as many as the model's context.
     """
     model.eval()
     text, digest = text_of_ids(ids, tokenizer)
-    length = model.config.context_length
+    length = length or model.config.context_length
     ends = DocumentEnds.of(tokenizer) if model.config.separate_documents else None
     windows, limit = Windows(ids, length, ends), max(2, most // length)
     chosen = None if len(ids) <= most or len(windows) <= limit else limit
@@ -70,7 +76,7 @@ def score_held_out(
         }
     )
     profile = LevelProfile()
-    found = measure_nelbo(model, tokenizer, text, repeats, chosen, seed, profile=profile, ends=ends)
+    found = measure_nelbo(model, tokenizer, text, repeats, chosen, seed, profile=profile, ends=ends, length=length)
     runs = [ids] if chosen is None else [windows[number] for number in windows.spread(chosen)]
     scores = [*likelihood_scores(found, text, tokenizer, sign), *entropy_scores(runs, tokenizer, sign)]
     return HeldOutReport(scores, profile.bins(), sign)

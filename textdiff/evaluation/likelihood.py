@@ -44,18 +44,21 @@ def measure_nelbo(
     on_windows: Callable[[int], None] = lambda done: None,
     profile: LevelProfile | None = None,
     ends: DocumentEnds | None = None,
+    length: int | None = None,
 ) -> Likelihood:
-    """The NELBO of a text in consecutive windows of the model's context, nothing carried over between them.
+    """The NELBO of a text in consecutive windows, nothing carried over between them.
 
     Args:
         profile: is given what the windows cost by noise level.
         ends: how documents are told apart, where they are not to see each other.
+        length: tokens of a window; by default as many as the model's context.
 
     Raises:
         DataError: none of the windows has a token that can be scored.
     """
-    length = model.config.context_length
-    batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows, ends)
+    batches = evaluation_batches(
+        text.ids, length or model.config.context_length, ROWS, tokenizer.vocabulary, seed, max_windows, ends
+    )
     on_levels = None if profile is None else profile.add
     found = estimate_nelbo(model.read, model.process, on_device(batches, model, on_windows), repeats, seed, on_levels)
     if not found.tokens:

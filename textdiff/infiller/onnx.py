@@ -55,10 +55,8 @@ def write_onnx(model: DiffusionModel, path: Path) -> None:
     valid = torch.ones_like(ids)
     valid[1, -1] = 0  # a graph is made of one example: without padding it would have no use for the mask
     axes = {name: {0: "batch", 1: "length"} for name in (*_INPUTS, "logits")}
-    with (
-        warnings.catch_warnings()
-    ):  # what is said of constants is tested, and that this exporter is the older one is known
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constants, which tests look after, and of this exporter's age
         torch.onnx.export(
             _Logits(model).eval(),
             (ids, valid),

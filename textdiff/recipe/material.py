@@ -124,4 +124,4 @@ class Stream(Material):
         return evaluation_batches(self.split[1], length, rows, self.tokenizer.vocabulary, seed, windows, self.ends)
 
     def score(self, model: DiffusionModel) -> HeldOutReport:
-        return score_held_out(model, self.tokenizer, self.split[1], self.recipe.seed)
+        return score_held_out(model, self.tokenizer, self.split[1], self.recipe.seed, length=self.recipe.context_length)
