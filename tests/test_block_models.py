@@ -54,6 +54,21 @@ def alone(model: DiffusionModel, ids: Tensor, x_t: Tensor, start: int, stop: int
     return logits.log_softmax(-1).view(len(ids), stop - start, -1)
 
 
+def test_a_row_stands_at_its_noise_level_on_the_curve() -> None:
+    """With blocks so long that rounding does not matter, the level is the share that is masked."""
+    model = network(64, 64)
+    canvas = canvas_of(texts(3, 64), torch.zeros(3, 64, dtype=torch.bool))
+    level = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    form = estimator_for(model.process)
+    corruption = form.corrupt(canvas, level, Draws.seeded(canvas.seeds))
+    nats = torch.ones(int(corruption.where.sum()), dtype=torch.float64)
+    found = form.at_level(canvas, corruption, nats)
+    masked = corruption.where.sum(-1)
+    torch.testing.assert_close(found.level, masked / 64, atol=1 / 64, rtol=0, check_dtype=False)
+    assert torch.equal(found.nats, masked.double())
+    assert found.tokens.tolist() == [64.0] * 3
+
+
 @pytest.mark.parametrize(("size", "length"), [(1, 6), (3, 8), (4, 8), (8, 8), (20, 8)])
 def test_one_pass_is_as_good_as_a_pass_for_each_block(size: int, length: int) -> None:
     """The training loss, block by block: the mean cross-entropy of the masked ones times the block's free tokens."""
