@@ -118,7 +118,7 @@ def test_an_error_of_what_makes_batches_is_not_hidden() -> None:
     ("wanted", "device", "processes", "expected"),
     [
         ("auto", CPU, 1, 0),
-        ("auto", GPU, 1, 4),
+        ("auto", GPU, 1, 7),
         ("auto", GPU, 4, 1),
         ("auto", GPU, 64, 0),
         (3, CPU, 1, 3),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -135,3 +139,28 @@ class TestDraws:
         """Results of a seed are part of what users keep: these numbers must never change."""
         assert Draws.seeded(0).uniform(2)[0].tolist() == GOLDEN[0]
         assert Draws.seeded(1).fold(2, 3).uniform(2)[0].tolist() == GOLDEN[1]
+
+
+def test_the_kernels_of_gpus_give_the_same_numbers() -> None:
+    """Triton's interpreter runs them on a CPU, in a process of its own: it is chosen when Triton is imported."""
+    pytest.importorskip("triton")
+    code = (
+        "import torch\n"
+        "from textdiff import draw_kernels, draws\n"
+        "x = torch.randint(-2**63, 2**63 - 1, (3, 1_500), generator=torch.Generator().manual_seed(0))\n"
+        "x[0, :3] = torch.tensor([0, -1, -2**63])\n"
+        "for z in (x, x.T, x[:0]):\n"
+        "    assert torch.equal(draw_kernels.mix(z), draws._mixed(z))\n"
+        "for columns in (0, 1, 1_024, 1_500):\n"
+        "    assert torch.equal(draw_kernels.uniform(x[:, 0], columns), draws._uniform(x[:, 0], columns))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("tag", [0, 1, 7, -1, 2**63, 2**64 + 5, -(2**70)])
+def test_a_stream_of_a_number_is_that_of_a_tensor(tag: int) -> None:
+    draws = Draws.seeded([0, 5, -1])
+    value = tag & (2**64 - 1)
+    signed = value - 2**64 if value >> 63 else value
+    assert torch.equal(draws.fold(tag).keys, draws.fold(torch.full((3,), signed)).keys)

@@ -122,3 +122,23 @@ def test_large_scores_do_not_overflow() -> None:
     torch.testing.assert_close(loss, torch.tensor([1e4, 0.6931472]), rtol=1e-3, atol=0)
     assert slope is not None
     torch.testing.assert_close(slope, torch.tensor([[1.0, -1.0], [-0.5, 0.5]]))
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
+def test_rows_of_scores_may_lie_apart(process: ForwardProcess) -> None:
+    """As they do on a GPU in half precision: the same loss and gradients, bit for bit."""
+    each = []
+    for apart in (0, 3):
+        layer = Layer(torch.bfloat16)
+        with patch.object(rows_module, "_stride", lambda width, *_, apart=apart: width + apart):
+            report = run(layer, process, NelboObjective())
+        report.loss.backward()
+        each.append((report.loss.detach(), *layer.grads()))
+    for ours, theirs in zip(*each, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_half_precision_on_a_gpu_begins_each_row_at_sixteen_bytes() -> None:
+    stride, gpu = rows_module._stride, torch.device("cuda")
+    assert [stride(width, torch.bfloat16, gpu) for width in (8_192, 50_258, 3)] == [8_192, 50_304, 64]
+    assert stride(50_258, torch.float32, gpu) == stride(50_258, torch.bfloat16, torch.device("cpu")) == 50_258

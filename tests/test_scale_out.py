@@ -20,7 +20,7 @@ from textdiff.infiller import load
 from textdiff.recipe import load_recipe
 from textdiff.training import state_folders, train
 from textdiff.training.devices import asked_for, make_accelerator
-from textdiff.training.muon import ShardedMuon
+from textdiff.training.muon import Muon, _orthogonal, orthogonal
 from textdiff.training.sharding import Sharding
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,14 +108,14 @@ def test_a_network_of_hugging_face_is_sharded_too(tmp_path: Path, checkpointing:
     assert_close(one, two)
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_a_step_of_sharded_muon_is_torchs(nesterov: bool) -> None:
+def test_a_step_of_muon_is_torchs() -> None:
+    """Of matrices that are taken together, too."""
     torch.manual_seed(0)
-    start = [torch.randn(shape) for shape in ((8, 24), (24, 8), (8, 8))]
+    start = [torch.randn(shape) for shape in ((8, 24), (24, 8), (8, 8), (8, 24), (24, 8), (8, 24))]
     each = []
-    for kind in (torch.optim.Muon, ShardedMuon):
+    for kind, options in ((torch.optim.Muon, {"adjust_lr_fn": "match_rms_adamw"}), (Muon, {})):
         matrices = [torch.nn.Parameter(matrix.clone()) for matrix in start]
-        optimizer = kind(matrices, lr=0.1, weight_decay=0.2, nesterov=nesterov, adjust_lr_fn="match_rms_adamw")
+        optimizer = kind(matrices, lr=0.1, weight_decay=0.2, **options)
         generator = torch.Generator().manual_seed(1)
         for rate in (0.1, 0.05, 0.0):
             optimizer.param_groups[0]["lr"] = rate
@@ -126,9 +126,20 @@ def test_a_step_of_sharded_muon_is_torchs(nesterov: bool) -> None:
         each.append((matrices, optimizer.state_dict()))
     for (a, b), first in zip(zip(each[0][0], each[1][0], strict=True), start, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
-        assert torch.equal(a, first) == (first is start[2])
-    buffers = [[entry["momentum_buffer"] for entry in state["state"].values()] for _, state in each]
-    assert all(torch.equal(a, b) for a, b in zip(*buffers, strict=True))
+        assert torch.equal(b, first) == (first is start[2])
+    buffers = [{number: entry["momentum_buffer"] for number, entry in state["state"].items()} for _, state in each]
+    assert buffers[0].keys() == buffers[1].keys()
+    assert all(torch.equal(buffers[1][number], buffer) for number, buffer in buffers[0].items())
+
+
+@pytest.mark.parametrize("shape", [(5, 24, 40), (5, 40, 24), (1, 8, 8)])
+def test_matrices_become_orthogonal_together_as_they_do_alone(shape: tuple[int, ...]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    together = _orthogonal(matrices.clone(), torch.baddbmm, 5).float()
+    alone = orthogonal(matrices).float()
+    assert float((together - alone).norm()) <= 0.01 * float(alone.norm())
+    low, high = torch.linalg.svdvals(alone).aminmax()
+    assert float(low) > 0.5 and float(high) < 1.3
 
 
 def test_muon_orthogonalises_whole_matrices(tmp_path: Path) -> None:

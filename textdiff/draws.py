@@ -8,19 +8,24 @@ Source: the mixing function is SplitMix64's (Steele, Lea, Flood 2014, "Fast spli
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 _GOLDEN = 0x9E3779B97F4A7C15
+_TAG = 0xD1B54A32D192ED03
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_ALL = (1 << 64) - 1
 _BLOCK = 64
 
 
 def _signed(value: int) -> int:
     """The int64 with the same low 64 bits."""
-    value &= (1 << 64) - 1
+    value &= _ALL
     return value - (1 << 64) if value >> 63 else value
 
 
@@ -30,9 +35,46 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 
 
 def _mix(z: Tensor) -> Tensor:
-    z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
-    z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
+    if z.is_cuda and (kernels := kernels_of_draws()) is not None:
+        mixed: Tensor = kernels.mix(z)
+        return mixed
+    return _mixed(z)
+
+
+def _mixed(z: Tensor) -> Tensor:
+    z = (z ^ _shift(z, 30)) * _signed(_FIRST)
+    z = (z ^ _shift(z, 27)) * _signed(_SECOND)
     return z ^ _shift(z, 31)
+
+
+def _mixed_number(z: int) -> int:
+    """The same of a Python integer, from 0 to 2^64 - 1."""
+    z &= _ALL
+    z = ((z ^ z >> 30) * _FIRST) & _ALL
+    z = ((z ^ z >> 27) * _SECOND) & _ALL
+    return z ^ z >> 31
+
+
+def _uniform(keys: Tensor, columns: int) -> Tensor:
+    counter = torch.arange(1, columns + 1, device=keys.device) * _signed(_GOLDEN)
+    bits = _shift(_mixed(_mixed(keys.unsqueeze(-1) + counter)), 11)
+    return bits.to(torch.float64) * 2.0**-53 + 2.0**-54
+
+
+@functools.cache
+def kernels_of_draws() -> Any:
+    """The module `draw_kernels`, if it works here and gives the same numbers; else None.
+
+    What is a dozen small pieces of work to torch is one kernel there; a GPU waits for each piece to be asked for.
+    """
+    try:
+        from textdiff import draw_kernels
+
+        keys = torch.tensor([0, -1, _signed(_GOLDEN)], device="cuda")
+        same = torch.equal(draw_kernels.mix(keys), _mixed(keys))
+        return draw_kernels if same and torch.equal(draw_kernels.uniform(keys, 5), _uniform(keys, 5)) else None
+    except Exception:  # no Triton, no compiler for it, or a GPU that it does not know: none of it is needed
+        return None
 
 
 @dataclass(frozen=True)
@@ -55,8 +97,10 @@ class Draws:
         """An independent stream per row for these tags (each an integer, or Long [B])."""
         keys = self.keys
         for tag in tags:
-            value = tag.to(keys) if isinstance(tag, Tensor) else torch.tensor(_signed(tag), device=keys.device)
-            keys = _mix(keys ^ _mix(value * _signed(_GOLDEN) + _signed(0xD1B54A32D192ED03)))
+            if isinstance(tag, Tensor):
+                keys = _mix(keys ^ _mix(tag.to(keys) * _signed(_GOLDEN) + _signed(_TAG)))
+            else:
+                keys = _mix(keys ^ _signed(_mixed_number(tag * _GOLDEN + _TAG)))
         return Draws(keys)
 
     def rows(self, index: Tensor) -> Draws:
@@ -65,9 +109,10 @@ class Draws:
 
     def uniform(self, columns: int = 1) -> Tensor:
         """Float64 [B, columns], uniform on the open interval (0, 1), with 53 random bits each."""
-        counter = torch.arange(1, columns + 1, device=self.keys.device) * _signed(_GOLDEN)
-        bits = _shift(_mix(_mix(self.keys.unsqueeze(-1) + counter)), 11)
-        return bits.to(torch.float64) * 2.0**-53 + 2.0**-54
+        if self.keys.is_cuda and (kernels := kernels_of_draws()) is not None:
+            numbers: Tensor = kernels.uniform(self.keys, columns)
+            return numbers
+        return _uniform(self.keys, columns)
 
     def seeds(self) -> Tensor:
         """Long [B]: fresh seeds, for a batch made from this one."""

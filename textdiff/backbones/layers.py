@@ -35,8 +35,18 @@ class _ScaledRMS(torch.autograd.Function):
 def rms_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
     """x [..., D] over its root mean square, times a gain that is broadcast to it. Source: arXiv 1910.07467."""
     gain = gain.to(x.dtype)  # under autocast x may have less precision than the weights
+    if _has_kernel(x):
+        with torch.autocast(x.device.type, enabled=False):
+            if gain.ndim == 1:
+                return functional.rms_norm(x, gain.shape, gain, eps)
+            return functional.rms_norm(x, x.shape[-1:], None, eps) * gain
     normal: Tensor = _ScaledRMS.apply(x, gain, eps)  # type: ignore[no-untyped-call]
     return normal
+
+
+def _has_kernel(x: Tensor) -> bool:
+    """Whether torch has one kernel for the norm of x, and one for its gradient: of other devices it is made of pieces."""
+    return x.is_cuda and hasattr(torch.ops.aten, "_fused_rms_norm")
 
 
 class ZeroLinear(nn.Linear):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,7 +47,9 @@ class DocumentEnds:
             return DocumentEnds(prefix[0], "begin")
         if suffix and suffix[-1] in special and ends.count(suffix[-1]) == 1:
             return DocumentEnds(suffix[-1], "end")
-        raise ConfigError("separate_documents: this tokenizer does not mark where a document ends and the next one begins")
+        raise ConfigError(
+            "separate_documents: this tokenizer does not mark where a document ends and the next one begins"
+        )
 
     def split(self, ids: Ids) -> list[Ids]:
         """The documents in some ids, in order; the first and the last may lack a part. A shared end stands in both."""
@@ -55,7 +58,7 @@ class DocumentEnds:
         shared = int(self.place == "both")
         starts = starts[(starts > 0) & (starts < len(ids) - shared)]
         edges = [0, *starts.tolist(), len(ids) - shared]
-        return [ids[start : stop + shared] for start, stop in zip(edges, edges[1:], strict=False)]
+        return [ids[start : stop + shared] for start, stop in itertools.pairwise(edges)]
 
     def cut(self, ids: npt.NDArray[Any], place: int, low: int, high: int) -> tuple[int, int] | None:
         """Where the text parts nearest to `place`: the first part's stop and the second part's start. None without an end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,8 +71,7 @@ class TrainingLoader:
         generator = keyed_generator(self.corpus.seed, 2**63 + number)  # never the key of an epoch
         seed = int(generator.integers(2**63))
         hidden = bool(generator.random() < self.condition_dropout)
-        shares = np.array([task.share for task in self.tasks])
-        task = self.tasks[int(generator.choice(len(self.tasks), p=shares / shares.sum()))]
+        task = self.tasks[bisect_right(self._shares, generator.random())]
         window = self.corpus.window(number)
         if self.ends is None:
             ids, given = task.make(window, self.vocabulary, generator, self.joins)
@@ -91,12 +91,19 @@ class TrainingLoader:
         return np.concatenate((text, ids[stop:])), np.append(given, np.ones(len(ids) - stop, dtype=np.bool_))
 
     @cached_property
+    def _shares(self) -> list[float]:
+        """Where each task's part of the unit interval ends, but for the last."""
+        shares = np.array([task.share for task in self.tasks])
+        ends: list[float] = (shares.cumsum() / shares.sum())[:-1].tolist()
+        return ends
+
+    @cached_property
     def _writable(self) -> Flags:
         return self.vocabulary.writable().numpy()
 
 
 class _Sample(NamedTuple):
-    """A row of a batch: ids [L], which are given [L], their documents [L], and whether these are hidden and all others noise."""
+    """A row of a batch: ids [L], which are given [L], their documents [L]; whether these are hidden, all others noise."""
 
     ids: Ids
     given: Flags

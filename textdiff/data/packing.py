@@ -72,7 +72,8 @@ class PackedCorpus:
     """One array of ids, cut into windows of `length` anew in every epoch.
 
     Window `index` of an epoch depends on (seed, epoch, index) alone. A corpus shorter than a window is one short window.
-    The ids may lie in a file (`np.memmap`, also of 16 bits): in memory are then 4 bytes for every window, its place in the order.
+    The ids may lie in a file (`np.memmap`, also of 16 bits): in memory are then 4 bytes for every window, its place in
+    the order.
     """
 
     ids: Ids

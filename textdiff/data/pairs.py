@@ -39,9 +39,7 @@ class PairCorpus:
         return len(self.sources)
 
 
-def encode_pairs(
-    pairs: Iterable[Pair], layout: PairLayout, on_long: Callable[[str], None] | None = None
-) -> PairCorpus:
+def encode_pairs(pairs: Iterable[Pair], layout: PairLayout, on_long: Callable[[str], None] | None = None) -> PairCorpus:
     """Tokenises pairs.
 
     Args:
@@ -158,4 +156,3 @@ def pair_batches(
     for start in range(0, len(chosen), rows):
         part = [int(place) for place in chosen[start : start + rows]]
         yield pair_canvas(corpus, part, layout, [seed * 1_000_003 + place for place in part])
-

@@ -62,7 +62,9 @@ class PreparedCorpus:
         facts = read_json(folder / FACTS, error=DataError)
         try:
             if facts["format_version"] != _FORMAT:
-                raise DataError(f"{folder} has format {facts['format_version']}; this version reads {_FORMAT}: prepare it again")
+                raise DataError(
+                    f"{folder} has format {facts['format_version']}; this version reads {_FORMAT}: prepare it again"
+                )
             tokens, documents = int(facts["tokens"]), int(facts["documents"])
             digests = str(facts["sha256"]), str(facts["tokenizer_sha256"])
             config = facts.get("tokenizer_config")
@@ -80,7 +82,9 @@ class PreparedCorpus:
         """
         found = load_tokenizer(self.folder)
         if tokenizer_digest(found) != self.tokenizer_sha256:
-            raise DataError(f"the tokenizer in {self.folder} is not the one that its tokens were made with; prepare it again")
+            raise DataError(
+                f"the tokenizer in {self.folder} is not the one that its tokens were made with; prepare it again"
+            )
         return found
 
     def require_tokenizer(self, tokenizer: Tokenizer, whose: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -107,7 +109,7 @@ class _CuttingTask(GapMaker):
     def make(
         self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
     ) -> tuple[Ids, Flags]:
-        cutter = _Cutter(ids, generator, None if joins is None else np.flatnonzero(~joins[ids]))
+        cutter = _Cutter(ids, generator, None if joins is None else _edges(ids, joins))
         while cutter.written < len(ids):
             self._cut(cutter, vocabulary, generator)
         made, given = cutter.result()
@@ -116,7 +118,7 @@ class _CuttingTask(GapMaker):
     def make_document(
         self, ids: Ids, vocabulary: Vocabulary, generator: np.random.Generator, joins: Flags | None = None
     ) -> tuple[Ids, Flags]:
-        edges = None if joins is None else np.append(np.flatnonzero(~joins[ids]), len(ids))  # no word goes on at its end
+        edges = None if joins is None else [*_edges(ids, joins), len(ids)]  # no word goes on at its end
         cutter = _Cutter(ids, generator, edges)
         while cutter.left > 0:
             self._cut(cutter, vocabulary, generator)
@@ -200,18 +202,19 @@ class _Cutter:
         edges: where no word is cut, rising, or None.
     """
 
-    def __init__(self, ids: Ids, generator: np.random.Generator, edges: npt.NDArray[np.int64] | None) -> None:
+    def __init__(self, ids: Ids, generator: np.random.Generator, edges: list[int] | None) -> None:
         self._ids, self._generator, self._edges = ids, generator, edges
-        self._parts: list[Ids] = []
-        self._given: list[Flags] = []
+        # Plain numbers, put together once at the end: there are dozens of small pieces, and an array of each costs more.
+        self._lengths: list[int] = []
+        self._given: list[bool] = []
+        self._fillers: list[tuple[int, int, int]] = []
         self._read = 0
         self.written = 0
 
     def skip(self, room: int, density: float) -> None:
         """Leaves text before a gap of so much room: on average as much as makes the density."""
-        kept = 1 + int(self._generator.exponential(room * (1 - density) / max(density, 1e-3)))
-        self._append(self._ids[self._read : self._read + kept], True)
-        self._read += kept
+        kept = 1 + int(room * (1 - density) / max(density, 1e-3) * self._generator.standard_exponential())
+        self._take(min(self._read + kept, len(self._ids)), True)
 
     def gap(self, length: int, limit: int, whole_words: bool) -> int:
         """A gap of about so many tokens, at most `limit`; returns how many: less where the text ends."""
@@ -219,15 +222,15 @@ class _Cutter:
         if self._edges is not None and whole_words:
             start, stop = _whole_words(self._edges, start, stop, start + limit)
         start, stop = min(start, len(self._ids)), min(stop, len(self._ids))
-        self._append(self._ids[self._read : start], True)
-        self._append(self._ids[start:stop], False)
-        self._read = stop
+        self._take(start, True)
+        self._take(stop, False)
         return stop - start
 
     def fill(self, count: int, filler: int) -> None:
         """Fillers, of which the last is given."""
-        self._append(np.full(count - 1, filler, dtype=np.int32), False)
-        self._append(np.full(1, filler, dtype=np.int32), True)
+        self._fillers.append((self._read, count, filler))
+        self._append(count - 1, False)
+        self._append(1, True)
 
     @property
     def left(self) -> int:
@@ -235,12 +238,21 @@ class _Cutter:
         return len(self._ids) - self._read
 
     def result(self) -> tuple[Ids, Flags]:
-        return np.concatenate(self._parts), np.concatenate(self._given)
+        parts, before = [], 0
+        for place, count, filler in self._fillers:
+            parts += [self._ids[before:place], np.full(count, filler, dtype=np.int32)]
+            before = place
+        ids = np.concatenate([*parts, self._ids[before : self._read]])
+        return ids, np.repeat(np.array(self._given), self._lengths)
 
-    def _append(self, ids: Ids, given: bool) -> None:
-        self._parts.append(ids)
-        self._given.append(np.full(len(ids), given))
-        self.written += len(ids)
+    def _take(self, stop: int, given: bool) -> None:
+        self._append(stop - self._read, given)
+        self._read = stop
+
+    def _append(self, count: int, given: bool) -> None:
+        self._lengths.append(count)
+        self._given.append(given)
+        self.written += count
 
 
 def _check_length(name: str, value: int, least: int) -> None:
@@ -248,23 +260,29 @@ def _check_length(name: str, value: int, least: int) -> None:
         raise ConfigError(f"{name} must be at least {least}, got {value}")
 
 
+def _edges(ids: Ids, joins: Flags) -> list[int]:
+    """Where a word begins, rising."""
+    places: list[int] = np.flatnonzero(~joins[ids]).tolist()
+    return places
+
+
 def _log_uniform(most: int, generator: np.random.Generator) -> int:
     """An integer from 1 to `most`; k has the probability log((k + 1) / k) / log(most + 1)."""
-    return int(np.exp(generator.uniform(0, np.log(most + 1))))
+    return int(math.exp(math.log(most + 1) * generator.random()))
 
 
-def _whole_words(edges: npt.NDArray[np.int64], start: int, stop: int, limit: int) -> tuple[int, int]:
+def _whole_words(edges: list[int], start: int, stop: int, limit: int) -> tuple[int, int]:
     """Moves a span to the next places where no word is cut; it gets no longer than limit - start.
 
     Args:
         edges: where no word is cut, rising.
     """
     room, text = limit - start, stop - start
-    first = int(np.searchsorted(edges, start))
+    first = bisect_left(edges, start)
     if first == len(edges):
         return start, stop
-    start = int(edges[first])
-    last = int(np.searchsorted(edges, start + text))
+    start = edges[first]
+    last = bisect_left(edges, start + text)
     if last == len(edges) or edges[last] > start + room:
         last -= 1  # the word is longer than what is left: end before it
-    return start, int(edges[last]) if last > first else start + text
+    return start, edges[last] if last > first else start + text

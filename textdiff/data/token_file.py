@@ -75,5 +75,7 @@ def map_tokens(path: Path, tokens: int) -> npt.NDArray[Any]:
     if not isinstance(found, np.ndarray):
         raise DataError(f"{path} is an archive of arrays; prepare it again")
     if found.shape != (tokens,) or found.dtype.str not in ("<u2", "<i4"):
-        raise DataError(f"{path} holds {found.shape} of {found.dtype}, and {tokens:,} tokens were expected; prepare it again")
+        raise DataError(
+            f"{path} holds {found.shape} of {found.dtype}, and {tokens:,} tokens were expected; prepare it again"
+        )
     return np.asarray(found)  # a plain array over the same pages: slices of a memmap are slow objects

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -109,15 +110,15 @@ class Sampler:
         state = State.begin(process, canvas)
         while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
             view = None if constraint is None else constraint.rows(rows)
-            step = self._begin(process, canvas.rows(rows), state.rows(rows), view)
+            step = self._begin(process, _rows(canvas, rows), _rows(state, rows), view)
             idle = torch.bincount(step.row, minlength=len(rows)) == 0
             if idle.any():  # rows with nothing to ask go ahead, the others wait for them: network calls stay full
                 rows = rows[idle]
                 step = step.rows(idle)
                 move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
             else:
-                step, move = self._move(sides, canvas.rows(rows), step, view)
-            state = state.with_rows(rows, state.rows(rows).after(step, move))
+                step, move = self._move(sides, _rows(canvas, rows), step, view)
+            state = state.with_rows(rows, _rows(state, rows).after(step, move))
             certain = None if constraint is None else constraint.certain(state.x_t, state.noisy)
             state = state if certain is None else state.settled(certain)
             if on_step is not None:
@@ -169,3 +170,11 @@ class Sampler:
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:
         return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy, state.log_p)
+
+
+T = TypeVar("T", Canvas, State)
+
+
+def _rows(batch: T, rows: Tensor) -> T:
+    """Some rows of a batch, Long and rising; the batch itself where that is all of them, which most steps ask for."""
+    return batch if len(rows) == len(batch.x_t if isinstance(batch, State) else batch.ids) else batch.rows(rows)

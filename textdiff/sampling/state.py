@@ -52,7 +52,9 @@ class State:
         return State(*(value[index] for value in _fields(self)))
 
     def with_rows(self, index: Tensor, new: State) -> State:
-        """This state with some of its rows (Long index) replaced."""
+        """This state with some of its rows (Long index, rising) replaced."""
+        if len(index) == len(self.t):
+            return new
         return State(*(old.index_copy(0, index, value) for old, value in zip(_fields(self), _fields(new), strict=True)))
 
     def after(self, step: Step, move: Move) -> State:

@@ -18,7 +18,7 @@ from textdiff.text.canvas import Canvas
 
 _NEWS = 0.5
 """Seconds until the end of a process is known to the one that started it."""
-_ENOUGH = 4
+_ENOUGH = 8
 """Processes that keep a GPU busy with a small network."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

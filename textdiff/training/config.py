@@ -31,7 +31,7 @@ class TrainingConfig:
             needs a C++ compiler.
         fsdp: weights, gradients and the optimizer's state are sharded over the processes (FSDP2, arXiv 2304.11277) instead
             of copied. So does `accelerate launch --use_fsdp --fsdp_version 2`, whatever stands here.
-        dataloader_num_workers: processes that make batches ahead. `auto`: up to 4 beside a GPU, none where the network itself
+        dataloader_num_workers: processes that make batches ahead. `auto`: up to 8 beside a GPU, none where the network itself
             runs on the CPU. What is learned does not depend on it.
         learning_rate: the peak.
         warmup_steps: from 0 to the peak.

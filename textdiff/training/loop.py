@@ -112,7 +112,7 @@ class _Trainer:
         if sharding is None and self.accelerator.num_processes > 1:
             same_start(step)
         self.step_module = step
-        self.optimizers = make_optimizers(self.trained, config, sharding is not None)
+        self.optimizers = make_optimizers(self.trained, config)
         self.average = ExponentialMovingAverage(self.trained)
         self.state = RunState(self.trained, self.average, self.optimizers, job.fingerprint or {})
         self.selection = Selection(config, self.average, self.state.best)

@@ -7,10 +7,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from textdiff.training.config import TrainingConfig
-from textdiff.training.muon import ShardedMuon
+from textdiff.training.muon import Muon
 
 
-def make_optimizers(model: nn.Module, config: TrainingConfig, sharded: bool = False) -> list[Optimizer]:
+def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     """AdamW, fused; with `optim: muon` the matrices inside the blocks go to Muon. Embeddings and vectors are not decayed.
 
     Source: Muon with AdamW's update size, arXiv 2502.16982.
@@ -32,9 +32,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig, sharded: bool = Fa
     )
     if not (muon and matrices):
         return [adamw]
-    kind = ShardedMuon if sharded else torch.optim.Muon
-    rate, decay = config.learning_rate, config.weight_decay
-    return [adamw, kind(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")]
+    return [adamw, Muon(matrices, config.learning_rate, config.weight_decay)]
 
 
 def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:
