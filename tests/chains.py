@@ -84,6 +84,23 @@ def remdm_confidence(vocabulary: Vocabulary, laws: Tensor, law: Remembered, sett
     return {key: weight for key, weight in after.items() if weight > 0}
 
 
+def mask_predict(vocabulary: Vocabulary, laws: Tensor, law: Remembered, staying: int) -> Remembered:
+    """One step of Mask-Predict, arXiv 1904.09324, section 3: masks are filled, the `staying` least probable masked again."""
+    after: Remembered = {}
+    for (ids, sure), weight in law.items():
+        table = laws[int(state_number(torch.tensor([ids]), vocabulary))].tolist()
+        options = [
+            [(q, j, q) for j, q in enumerate(table[place]) if q > 0] if i == vocabulary.mask_id else [(1.0, i, p)]
+            for place, (i, p) in enumerate(zip(ids, sure, strict=True))
+        ]
+        for drawn in itertools.product(*options):
+            masked = sorted(range(len(drawn)), key=lambda place: drawn[place][2])[:staying]
+            text = [(vocabulary.mask_id, 0.0) if place in masked else drawn[place][1:] for place in range(len(drawn))]
+            key = tuple(i for i, _ in text), tuple(p for _, p in text)
+            after[key] = after.get(key, 0.0) + weight * math.prod(q for q, _, _ in drawn)
+    return after
+
+
 def one_at_a_time(vocabulary: Vocabulary, laws: Tensor) -> Tensor:
     """One masked position, chosen uniformly, takes its token."""
     return _choosing(vocabulary, laws, lambda law, proposal: [(1 / len(law), [i]) for i in range(len(law))])

@@ -62,7 +62,7 @@ def check_settles(sampler: Sampler, process: ForwardProcess, canvas: Canvas, net
         assert torch.equal(event.ids[~free], canvas.ids[~free])
         if isinstance(process, AbsorbingProcess):
             assert torch.equal(event.noisy, free & (event.ids == process.mask_id))
-    if sampler.renoise.final:
+    if sampler.final:
         for before, after in itertools.pairwise(events):
             settled = free & ~before.noisy
             assert not (after.noisy & settled).any()

@@ -18,7 +18,7 @@ from wild_automata import accepted, automaton_of, fits, sequences
 
 from textdiff.processes import AbsorbingProcess, ForwardProcess
 from textdiff.registry import build, names
-from textdiff.sampling import Accept, Automata, Sampler, Samples, Step, TimeGrid, Warp
+from textdiff.sampling import Accept, Automata, Sampler, Samples, Step, TimeGrid, Warp, preset
 from textdiff.sampling.accept import FirstHittingAccept, RandomAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
@@ -62,7 +62,7 @@ def mixed_samplers(accept: str) -> list[Sampler]:
 
 def other_samplers() -> list[Sampler]:
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
-    return [first_hitting, Sampler(transition=PosteriorTransition())]
+    return [first_hitting, Sampler(transition=PosteriorTransition()), preset("mask_predict")]
 
 
 @lru_cache(maxsize=64)

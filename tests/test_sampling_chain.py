@@ -38,7 +38,7 @@ from textdiff.sampling.accept import (
 from textdiff.sampling.grids import AdaptiveGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid
 from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.renoise import RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise, RemdmRescaleRenoise
-from textdiff.sampling.transitions import PosteriorTransition
+from textdiff.sampling.transitions import MaskPredictTransition, PosteriorTransition
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
 
@@ -203,11 +203,27 @@ def test_remdm_confidence() -> None:
     for s, t in uniform_times(steps):
         sigma = 0.0 if s == 0 else min(1.0, s / max(1 - t, 1e-12))
         law = chains.remdm_confidence(VOCABULARY, wild(t), law, (t - s) / t, sigma)
+    sampler = Sampler(steps=steps, renoise=RemdmConfidenceRenoise())
+    assert p_value(sampler, ABSORBING, wild, end_of(law)) > ERROR_RATE
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_mask_predict(steps: int) -> None:
+    """The chain of all (ids, probabilities when they were written); with 3 and 5 steps settled tokens go back to noise."""
+    law = {((VOCABULARY.mask_id,) * 2, (0.0, 0.0)): 1.0}
+    for s, t in uniform_times(steps):
+        law = chains.mask_predict(VOCABULARY, wild(t), law, round(2 * s))
+    sampler = Sampler(steps=steps, transition=MaskPredictTransition())
+    assert p_value(sampler, ABSORBING, wild, end_of(law)) > ERROR_RATE
+
+
+def end_of(law: chains.Remembered) -> Tensor:
+    """The law over the 16 sequences, [16]."""
     expected = torch.zeros(16, dtype=torch.float64)
     for (ids, _), probability in law.items():
         expected[LANGUAGE.index(torch.tensor([ids]))] += probability
-    sampler = Sampler(steps=steps, renoise=RemdmConfidenceRenoise())
-    assert p_value(sampler, ABSORBING, wild, expected) > ERROR_RATE
+    return expected
 
 
 @pytest.mark.statistical

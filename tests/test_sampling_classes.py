@@ -17,7 +17,7 @@ from sampling_laws import VOCABULARY, canvas_from, renoises
 
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names
-from textdiff.sampling import Accept, Sampler, TokenClasses
+from textdiff.sampling import Accept, Sampler, TokenClasses, preset
 from textdiff.sampling.accept import FirstHittingAccept
 from textdiff.sampling.grids import FirstHittingGrid, LoopGrid, UniformGrid
 from textdiff.sampling.transitions import PosteriorTransition
@@ -33,14 +33,14 @@ def process_of(name: str) -> ForwardProcess:
 
 
 def samplers() -> list[Sampler]:
-    """Every accept policy with every renoise policy, the posterior and first hitting."""
+    """Every accept policy with every renoise policy, and the samplers that have none."""
     mixed = [
         Sampler(accept=build(Accept, name), renoise=renoise, grid=LoopGrid() if renoise.needs_loop else UniformGrid())
         for name in names(Accept)
         for renoise in renoises()
     ]
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
-    return [*mixed, first_hitting, Sampler(transition=PosteriorTransition())]
+    return [*mixed, first_hitting, Sampler(transition=PosteriorTransition()), preset("mask_predict")]
 
 
 @settings(max_examples=30)

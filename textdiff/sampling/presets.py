@@ -20,10 +20,10 @@ from textdiff.sampling.accept import (
     TopKAccept,
     TopProbabilityAccept,
 )
-from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, FirstHittingGrid, LoopGrid
+from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid
 from textdiff.sampling.renoise import NeverRenoise, RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise
 from textdiff.sampling.sampler import Sampler
-from textdiff.sampling.transitions import AcceptTransition, PosteriorTransition
+from textdiff.sampling.transitions import AcceptTransition, MaskPredictTransition, PosteriorTransition
 from textdiff.sampling.warps import TemperatureWarp
 
 _COLD = (TemperatureWarp(0.0),)
@@ -32,6 +32,7 @@ _PRESETS = {
     "d3pm": Sampler(steps=128, transition=PosteriorTransition()),
     "llada": Sampler(accept=TopKAccept(), warps=_COLD),
     "fast_dllm": Sampler(grid=AdaptiveGrid(), accept=ThresholdAccept(), warps=_COLD),
+    "mask_predict": Sampler(steps=10, grid=EqualAlphaGrid(), transition=MaskPredictTransition(), warps=_COLD),
     "ancestral": Sampler(steps=128, accept=RandomAccept()),
     "first_hitting": Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept()),
     "maskgit": Sampler(steps=16, grid=CosineGrid(), accept=TopKAccept(randomness=4.5)),

@@ -13,6 +13,7 @@ from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
+from textdiff.registry import name_of
 from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAccept, RandomAccept
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
@@ -22,7 +23,7 @@ from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
 from textdiff.sampling.state import State
 from textdiff.sampling.step import Step, Stream, begin_step
-from textdiff.sampling.transitions import AcceptTransition, Move, PosteriorTransition, Transition
+from textdiff.sampling.transitions import AcceptTransition, Move, Transition
 from textdiff.sampling.warps import Warp
 from textdiff.text.canvas import Canvas
 
@@ -55,10 +56,9 @@ class Sampler:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"steps must be at least 1, got {self.steps}")
-        if isinstance(self.transition, PosteriorTransition) and not (
-            self.accept == RandomAccept() and isinstance(self.renoise, NeverRenoise)
-        ):
-            raise ConfigError("the posterior transition decides alone what settles: leave accept and renoise out")
+        if self.transition.alone and not (self.accept == RandomAccept() and isinstance(self.renoise, NeverRenoise)):
+            name = name_of(self.transition)
+            raise ConfigError(f"the {name} transition decides alone what settles: leave accept and renoise out")
         if isinstance(self.grid, AdaptiveGrid) and not (
             isinstance(self.transition, AcceptTransition)
             and self.accept.settles_some
@@ -79,6 +79,11 @@ class Sampler:
 
         if self.renoise.needs_loop and not isinstance(self.grid, LoopGrid):
             raise ConfigError("this renoise policy acts only while time stands still: it needs the loop grid")
+
+    @property
+    def final(self) -> bool:
+        """Whether a settled token stays for ever, so that a row is finished once all of its tokens have settled."""
+        return self.renoise.final and self.transition.final
 
     @torch.no_grad()
     def sample(
@@ -129,7 +134,7 @@ class Sampler:
 
     def _active(self, state: State, canvas: Canvas) -> Tensor:
         """Bool [B]: the rows that may still change."""
-        changing = state.noisy if self.renoise.final else canvas.free
+        changing = state.noisy if self.final else canvas.free
         return (state.t > 0) & changing.any(-1)
 
     def _begin(self, process: ForwardProcess, canvas: Canvas, state: State, constraint: Constraint | None) -> Step:
@@ -151,8 +156,9 @@ class Sampler:
         if not self.renoise.final:
             sigma = torch.where((step.s > 0).unsqueeze(-1), self.renoise.probability(step), 0.0)
             renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma)
-            noise = process.sample_noise(step.x_t, draws.fold(Stream.NOISE))
-            step = replace(step, sigma=sigma, renoised=renoised, noise=noise)
+            step = replace(step, sigma=sigma, renoised=renoised)
+        if not self.final:
+            step = replace(step, noise=process.sample_noise(step.x_t, draws.fold(Stream.NOISE)))
         # Whatever a policy wants: what is given or settled is neither asked for nor written.
         wanted = step.noisy & self.transition.plan(step, self.accept)
         return step.planned(wanted, wanted if constraint is None else constraint.plan(step, wanted))

@@ -61,12 +61,12 @@ class State:
         """These rows after a step."""
         at = (step.row, step.column)
         x_s = step.x_t.index_put(at, move.ids)
-        noisy = step.noisy.index_put(at, ~move.settled) | step.renoised
+        renoised = step.renoised if move.renoised is None else step.renoised | move.renoised
         score = torch.where(move.settled, _log_p(step, move), 0.0)
         called = torch.zeros_like(self.nfe).index_fill(0, step.row, 1)
         return State(
-            x_t=torch.where(step.renoised, step.noise, x_s),
-            noisy=noisy,
+            x_t=torch.where(renoised, step.noise, x_s),
+            noisy=step.noisy.index_put(at, ~move.settled) | renoised,
             log_p=self.log_p.index_put(at, score),
             t=step.s,
             index=self.index + 1,
@@ -74,9 +74,14 @@ class State:
         )
 
     def settled(self, ids: Tensor) -> State:
-        """The same with some noisy positions settled: Long [B, L], -1 where nothing changes."""
+        """The same with some noisy positions settled, for certain: Long [B, L], -1 where nothing changes."""
         certain = ids >= 0
-        return replace(self, x_t=torch.where(certain, ids, self.x_t), noisy=self.noisy & ~certain)
+        return replace(
+            self,
+            x_t=torch.where(certain, ids, self.x_t),
+            noisy=self.noisy & ~certain,
+            log_p=torch.where(certain, 0.0, self.log_p),  # a token that went back to noise may have left its own
+        )
 
 
 def _fields(state: State) -> list[Tensor]:

@@ -51,7 +51,7 @@ class Step:
         sigma: float64 [B, L], the probability with which a settled position goes back to noise in this step; where noise
             stands, the one that its own settling makes up for.
         renoised: Bool [B, L], the settled positions that do. They cannot settle again in this step.
-        noise: Long [B, L], what those turn into.
+        noise: Long [B, L], what positions that go back to noise turn into.
         row: Long [N], the row of each packed position.
         column: Long [N], its place in the row.
         wanted: Bool [N], those that a policy asked for; the others are there because the constraint ties them to these.

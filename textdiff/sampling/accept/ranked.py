@@ -12,10 +12,14 @@ from textdiff.sampling.ranks import rank_within
 from textdiff.sampling.step import Step
 
 
+def staying(step: Step) -> Tensor:
+    """Long [B]: how many are noise at s, the nearest number to (1 - alpha_s) F of the F free positions."""
+    return torch.round((1 - step.alpha_s) * step.free.sum(-1)).long()
+
+
 def deficit(step: Step) -> Tensor:
-    """Long [B]: how many must settle for the nearest number to (1 - alpha_s) F of the F free positions to stay."""
-    staying = torch.round((1 - step.alpha_s) * step.free.sum(-1)).long()
-    return (step.noisy.sum(-1) + step.renoised.sum(-1) - staying).clamp(min=0)
+    """Long [B]: how many must settle for that number to stay."""
+    return (step.noisy.sum(-1) + step.renoised.sum(-1) - staying(step)).clamp(min=0)
 
 
 def rank_by_score(row: Tensor, score: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,20 +16,30 @@ from textdiff.sampling.warps import Warp
 
 
 class Move(NamedTuple):
-    """What stands at the packed positions after a step.
+    """What a step does: what stands at the packed positions after it, and which others lose their token.
 
     Attributes:
         ids: Long [N].
         settled: Bool [N], which of them carry no noise any more. In a row's last step all do.
+        renoised: Bool [B, L], settled positions that turn into `step.noise` now that the network has spoken; None for none.
     """
 
     ids: Tensor
     settled: Tensor
+    renoised: Tensor | None = None
 
 
 @family
 class Transition(ABC):
-    """A member says whose logits it needs, and what they do."""
+    """A member says whose logits it needs, and what they do.
+
+    Attributes:
+        alone: whether it decides alone what settles and what goes back to noise: accept and renoise policies have no say.
+        final: whether a token that has settled stays as far as it is concerned.
+    """
+
+    alone: ClassVar[bool] = False
+    final: ClassVar[bool] = True
 
     @abstractmethod
     def plan(self, step: Step, accept: Accept) -> Tensor:

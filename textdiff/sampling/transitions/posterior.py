@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class PosteriorTransition(Transition):
     position, which has the law of p(x_s | x_t) under the constraint: what settles is a part of such an x_0.
     Source: D3PM, arXiv 2107.03006, Eq. 4; MDLM, arXiv 2406.07524, Eq. 7.
     """
+
+    alone: ClassVar[bool] = True
 
     def plan(self, step: Step, accept: Accept) -> Tensor:
         return step.noisy
