@@ -14,7 +14,7 @@ from fakes import state_number, states
 from oracles import transitions
 from torch import Tensor
 
-from textdiff.processes import ForwardProcess
+from textdiff.processes import AbsorbingProcess, ForwardProcess
 from textdiff.vocabulary import Vocabulary
 
 Score = Callable[[Tensor, Tensor], Tensor]
@@ -58,6 +58,16 @@ def remdm(vocabulary: Vocabulary, laws: Tensor, alpha_s: float, alpha_t: float, 
     return independent(
         torch.where(masked, settles * laws + (1 - settles) * mask, (1 - sigma) * here + sigma * mask), ids
     )
+
+
+def mean_entropy(process: ForwardProcess, laws: Tensor, t: float) -> Tensor:
+    """Of p(x_0 | x_t) at what is noisy: the masks, or all positions where noise does not show. [S]; NaN where nothing is."""
+    law = moves(process, laws, 0.0, t)
+    noisy = torch.ones(law.shape[:2], dtype=torch.float64)
+    if isinstance(process, AbsorbingProcess):
+        noisy = (states(process.vocabulary, laws.shape[1]) == process.mask_id).double()
+    entropy = -torch.special.xlogy(law, law).sum(-1)
+    return torch.where(noisy > 0, entropy, 0.0).sum(-1) / noisy.sum(-1)
 
 
 Remembered = dict[tuple[tuple[int, ...], tuple[float, ...]], float]

@@ -22,6 +22,7 @@ from textdiff.sampling import Accept, Automata, Sampler, Samples, Step, TimeGrid
 from textdiff.sampling.accept import FirstHittingAccept, RandomAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
+from textdiff.sampling.stops import EntropyStop
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp
 from textdiff.text.automaton import TokenAutomaton
@@ -62,7 +63,9 @@ def mixed_samplers(accept: str) -> list[Sampler]:
 
 def other_samplers() -> list[Sampler]:
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
-    return [first_hitting, Sampler(transition=PosteriorTransition()), preset("mask_predict")]
+    posterior, stop = Sampler(transition=PosteriorTransition()), EntropyStop(0.5)
+    stopping = [replace(posterior, stop=stop), Sampler(renoise=RemdmCapRenoise(0.6), stop=stop)]
+    return [first_hitting, posterior, preset("mask_predict"), *stopping]
 
 
 @lru_cache(maxsize=64)

@@ -38,6 +38,7 @@ from textdiff.sampling.accept import (
 from textdiff.sampling.grids import AdaptiveGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid
 from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.renoise import RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise, RemdmRescaleRenoise
+from textdiff.sampling.stops import EntropyStop
 from textdiff.sampling.transitions import MaskPredictTransition, PosteriorTransition
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
@@ -73,10 +74,14 @@ def run_chain(start: Tensor, kernels: list[Tensor]) -> Tensor:
     """The law at the end, over the 16 sequences of the language."""
     law = start
     for kernel in kernels:
-        # States that cannot occur have no law; they have no weight either.
-        law = (law[:, None] * torch.where(law[:, None] > 0, kernel, 0.0)).sum(0)
+        law = step_of(law, kernel)
     assert abs(float(law.sum()) - 1) < 1e-9
     return law[state_number(LANGUAGE.sequences, VOCABULARY)]
+
+
+def step_of(law: Tensor, kernel: Tensor) -> Tensor:
+    """The law a step later. States that cannot occur have no kernel; they have no weight either."""
+    return (law[:, None] * torch.where(law[:, None] > 0, kernel, 0.0)).sum(0)
 
 
 def uniform_times(steps: int) -> list[tuple[float, float]]:
@@ -252,6 +257,23 @@ def test_posterior_transition(name: str, options: dict[str, object]) -> None:
     process = process_of(name, **options)
     expected = chain(process, 4, lambda s, t: chains.posterior(process, wild(t), s, t))
     assert p_value(Sampler(steps=4, transition=PosteriorTransition()), process, wild, expected) > ERROR_RATE
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(("name", "threshold"), [("absorbing", 1.25), ("uniform", 1.0)])
+def test_entropy_stop(name: str, threshold: float) -> None:
+    """Rows in states of little entropy jump to time 0 and stay there; the law of the others goes on."""
+    process = process_of(name)
+    law, ended, shares = pure_noise(process), torch.zeros(VOCABULARY.size**2, dtype=torch.float64), list[float]()
+    for s, t in uniform_times(4):
+        ends = chains.mean_entropy(process, wild(t), t) < threshold
+        shares.append(float(law[ends].sum() / law.sum()))
+        ended += step_of(torch.where(ends, law, 0.0), chains.posterior(process, wild(t), 0.0, t))
+        law = step_of(torch.where(ends, 0.0, law), chains.posterior(process, wild(t), s, t))
+    expected = (ended + law)[state_number(LANGUAGE.sequences, VOCABULARY)]
+    assert any(0.1 < share < 0.9 for share in shares)
+    sampler = Sampler(steps=4, transition=PosteriorTransition(), stop=EntropyStop(threshold))
+    assert p_value(sampler, process, wild, expected) > ERROR_RATE
 
 
 @pytest.mark.statistical

@@ -9,6 +9,7 @@ from textdiff.sampling.renoise import Renoise
 from textdiff.sampling.sampler import Sampler
 from textdiff.sampling.samples import Event, Samples
 from textdiff.sampling.step import Step, Stream
+from textdiff.sampling.stops import Stop
 from textdiff.sampling.transitions import Transition
 from textdiff.sampling.warps import Warp
 
@@ -23,6 +24,7 @@ __all__ = [
     "Sampler",
     "Samples",
     "Step",
+    "Stop",
     "Stream",
     "TimeGrid",
     "TokenClasses",

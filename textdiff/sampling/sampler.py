@@ -23,6 +23,7 @@ from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
 from textdiff.sampling.state import State
 from textdiff.sampling.step import Step, Stream, begin_step
+from textdiff.sampling.stops import AllSettledStop, Stop
 from textdiff.sampling.transitions import AcceptTransition, Move, Transition
 from textdiff.sampling.warps import Warp
 from textdiff.text.canvas import Canvas
@@ -40,6 +41,7 @@ class Sampler:
         renoise: which settled tokens go back to noise (for the accept transition).
         warps: how distributions are reshaped before drawing, in this order.
         guidance: how much more of what is given, or of the better network; none by default.
+        stop: which rows are finished before their time; none by default.
 
     Raises:
         ConfigError: steps below 1, or policies that do not fit together.
@@ -52,6 +54,7 @@ class Sampler:
     renoise: Renoise = field(default_factory=NeverRenoise)
     warps: tuple[Warp, ...] = ()
     guidance: Guidance = field(default_factory=Guidance)
+    stop: Stop = field(default_factory=AllSettledStop)
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -152,7 +155,7 @@ class Sampler:
             state.t,
             state.log_p,
         )
-        step = replace(step, s=self.grid.next(step))
+        step = replace(step, s=self.grid.next(step), guess=state.guess, same=state.same)
         if not self.renoise.final:
             sigma = torch.where((step.s > 0).unsqueeze(-1), self.renoise.probability(step), 0.0)
             renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma)
@@ -161,7 +164,8 @@ class Sampler:
             step = replace(step, noise=process.sample_noise(step.x_t, draws.fold(Stream.NOISE)))
         # Whatever a policy wants: what is given or settled is neither asked for nor written.
         wanted = step.noisy & self.transition.plan(step, self.accept)
-        return step.planned(wanted, wanted if constraint is None else constraint.plan(step, wanted))
+        asked = step.noisy & wanted.any(-1, keepdim=True) if self.stop.looks else wanted
+        return step.planned(wanted, asked if constraint is None else constraint.plan(step, asked))
 
     def _move(
         self, sides: tuple[Denoiser, ...], canvas: Canvas, step: Step, constraint: Constraint | None
@@ -172,6 +176,9 @@ class Sampler:
         times = self.grid.observed(step)
         logits = [side(step.x_t, times, canvas, where) for side in sides]
         step = with_logits(replace(step, guidance=self.guidance), logits, constraint)
+        if self.stop.looks:
+            step = step.guessed()
+            step = step.ending(self.stop.ends(step))
         return step, self.transition.move(step, self.accept, tuple(warp.at(step) for warp in self.warps))
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:

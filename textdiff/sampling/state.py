@@ -25,6 +25,7 @@ class State:
         t: float64 [B]; 0 for a row that has arrived.
         index: Long [B], steps taken.
         nfe: Long [B], network calls.
+        guess, same: see `Step`; kept for a stop policy that looks.
     """
 
     x_t: Tensor
@@ -33,6 +34,8 @@ class State:
     t: Tensor
     index: Tensor
     nfe: Tensor
+    guess: Tensor
+    same: Tensor
 
     @staticmethod
     def begin(process: ForwardProcess, canvas: Canvas) -> State:
@@ -46,6 +49,8 @@ class State:
             t=torch.ones_like(zeros, dtype=torch.float64),
             index=zeros,
             nfe=zeros,
+            guess=torch.full_like(canvas.ids, -1),
+            same=zeros,
         )
 
     def rows(self, index: Tensor) -> State:
@@ -71,6 +76,8 @@ class State:
             t=step.s,
             index=self.index + 1,
             nfe=self.nfe + called,
+            guess=step.guess,
+            same=step.same,
         )
 
     def settled(self, ids: Tensor) -> State:

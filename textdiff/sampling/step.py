@@ -54,7 +54,8 @@ class Step:
         noise: Long [B, L], what positions that go back to noise turn into.
         row: Long [N], the row of each packed position.
         column: Long [N], its place in the row.
-        wanted: Bool [N], those that a policy asked for; the others are there because the constraint ties them to these.
+        wanted: Bool [N], those that a policy asked for; the others are there because the constraint ties them to these, or
+            for the stop policy.
         log_alone: float [N, V], log-probabilities of the leave-one-out denoiser among the tokens that the position may
             take, whatever stands elsewhere. Warps act on these.
         log_p_x0: float [N, V], the same given that all positions satisfy the constraint, before any warp; the same
@@ -62,6 +63,9 @@ class Step:
         log_p: float [N, V], log p(x_0 | x_t) that follows; the same tensor for absorbing noise.
         joint: the law of all packed tokens together, before any warp; None where they are independent.
         proposal: Long [N], the tokens that would be written.
+        guess: Long [B, L], for a stop policy that looks: what stands, and the most probable tokens at noisy positions. Before
+            the network has run those of its last answer, -1 before the first.
+        same: Long [B], how many answers in a row, up to this one, left the guess as it was.
         guidance: how the two sides are combined, where there are two.
         sides: `log_alone` of the strong and of the weak side; None where there is one, or where nobody needs them apart.
     """
@@ -88,6 +92,8 @@ class Step:
     log_p: Tensor
     joint: Joint | None
     proposal: Tensor
+    guess: Tensor
+    same: Tensor
     guidance: Guidance = field(default_factory=Guidance)
     sides: tuple[Tensor, Tensor] | None = None
 
@@ -134,6 +140,15 @@ class Step:
         row, column = where.nonzero(as_tuple=True)
         return replace(self, row=row, column=column, wanted=wanted[row, column])
 
+    def guessed(self) -> Step:
+        """The same step, whose network has run on all that is noisy, with its own guess."""
+        guess = self.x_t.index_put((self.row, self.column), self.log_p.argmax(-1))
+        return replace(self, guess=guess, same=torch.where((guess == self.guess).all(-1), self.same + 1, 0))
+
+    def ending(self, rows: Tensor) -> Step:
+        """The same step as the last one of some rows (Bool [B]): it ends at 0, and nothing goes back to noise."""
+        return replace(self, s=torch.where(rows, 0.0, self.s), renoised=self.renoised & ~rows.unsqueeze(-1))
+
     def for_policy(self) -> Step:
         """The same step as a policy sees it: with what it asked for and nothing else, its distributions and proposals."""
         if bool(self.wanted.all()):
@@ -149,7 +164,7 @@ class Step:
 
 
 _PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal")
-_PER_ROW = ("index", "x_t", "noisy", "free", "valid", "t", "s", "sure", "sigma", "renoised", "noise")
+_PER_ROW = ("index", "x_t", "noisy", "free", "valid", "t", "s", "sure", "sigma", "renoised", "noise", "guess", "same")
 
 
 def begin_step(
@@ -190,4 +205,6 @@ def begin_step(
         log_p=empty,
         joint=None,
         proposal=none,
+        guess=torch.full_like(x_t, -1),
+        same=torch.zeros_like(index),
     )
