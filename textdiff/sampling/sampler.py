@@ -97,6 +97,7 @@ class Sampler:
         constraint: Constraint | None = None,
         on_step: Callable[[Event], None] | None = None,
         weak: Denoiser | None = None,
+        told: Tensor | None = None,
     ) -> Samples:
         """Writes the free positions of a canvas. A row's result depends on its own row, seed and constraint only.
 
@@ -107,13 +108,18 @@ class Sampler:
             constraint: what must hold of the result.
             on_step: called after every round of the loop.
             weak: what guidance leads away from; by default the same network that does not see what is given.
+            told: Long [B, L], what is written at the free positions, whatever would be drawn there: `log_p` then says how
+                likely this sampler is to write it.
 
         Raises:
+            ConfigError: something is told to a sampler whose places follow from what is drawn.
             DataError: the constraint cannot be satisfied.
             CheckpointError: the network's logits are not finite.
         """
         if constraint is not None:
             constraint.check(canvas)
+        if told is not None:
+            self._require_told_places()
         sides = (denoiser, weak or blindfolded(denoiser)) if self.guidance.asks_twice else (denoiser,)
         state = State.begin(process, canvas)
         while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
@@ -125,7 +131,7 @@ class Sampler:
                 step = step.rows(idle)
                 move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
             else:
-                step, move = self._move(sides, _rows(canvas, rows), step, view)
+                step, move = self._move(sides, _rows(canvas, rows), step, view, None if told is None else told[rows])
             state = state.with_rows(rows, _rows(state, rows).after(step, move))
             certain = None if constraint is None else constraint.certain(state.x_t, state.noisy)
             state = state if certain is None else state.settled(certain)
@@ -168,7 +174,12 @@ class Sampler:
         return step.planned(wanted, asked if constraint is None else constraint.plan(step, asked))
 
     def _move(
-        self, sides: tuple[Denoiser, ...], canvas: Canvas, step: Step, constraint: Constraint | None
+        self,
+        sides: tuple[Denoiser, ...],
+        canvas: Canvas,
+        step: Step,
+        constraint: Constraint | None,
+        told: Tensor | None,
     ) -> tuple[Step, Move]:
         where = torch.zeros_like(step.noisy).index_put(
             (step.row, step.column), torch.ones_like(step.row, dtype=torch.bool)
@@ -179,7 +190,26 @@ class Sampler:
         if self.stop.looks:
             step = step.guessed()
             step = step.ending(self.stop.ends(step))
+        if told is not None and isinstance(self.transition, AcceptTransition):
+            return step, self.transition.settle(replace(step, proposal=step.pack(told)), self.accept)
         return step, self.transition.move(step, self.accept, tuple(warp.at(step) for warp in self.warps))
+
+    def _require_told_places(self) -> None:
+        """That what is written so far tells where each step settles, and that what is written is drawn as log_p says."""
+        if self.warps:
+            raise ConfigError(
+                "with warps such as a temperature a sampler draws from other distributions: leave them out"
+            )
+        if not (
+            isinstance(self.transition, AcceptTransition)
+            and isinstance(self.renoise, NeverRenoise)
+            and self.accept.places_are_told
+            and not self.stop.looks  # it writes what is left without drawing it
+        ):
+            raise ConfigError(
+                "this sampler chooses its places by what it draws, so that an order would look at the answer: "
+                "take left_to_right, dilated, margin, top_probability, entropy or entropy_bound"
+            )
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:
         return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy, state.log_p)

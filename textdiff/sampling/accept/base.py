@@ -18,10 +18,12 @@ class Accept:
     Ending is not its business: in a row's last step the sampler settles all that is left.
 
     Attributes:
+        places_are_told: whether what is written so far tells where a step settles, whatever is drawn there.
         settles_some: whether it settles at least one token in every step, as many as it thinks right.
     """
 
     settles_some: ClassVar[bool] = False
+    places_are_told: ClassVar[bool] = False
 
     def plan(self, step: Step) -> Tensor:
         """Bool [B, L]: the noisy positions whose logits are needed. A row with none costs no network call."""

@@ -25,6 +25,7 @@ class DilatedAccept(Accept):
     """
 
     settles_some: ClassVar[bool] = True
+    places_are_told: ClassVar[bool] = True
 
     def plan(self, step: Step) -> Tensor:
         level = _levels(step.free)

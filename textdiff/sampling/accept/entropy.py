@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from textdiff.sampling.step import Step
 @dataclass(frozen=True)
 class EntropyAccept(RankedAccept):
     """Ranks by the negative entropy of p(x_0 | x_t). Source: Dream, arXiv 2508.15487."""
+
+    places_are_told: ClassVar[bool] = True
 
     def score(self, step: Step) -> Tensor:
         return -entropy_of(step.log_p)

@@ -32,6 +32,7 @@ class EntropyBoundAccept(Accept):
     """
 
     settles_some: ClassVar[bool] = True
+    places_are_told: ClassVar[bool] = True
 
     gamma: float = 0.1
 

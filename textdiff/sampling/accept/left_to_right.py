@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from textdiff.sampling.step import Step
 @dataclass(frozen=True)
 class LeftToRightAccept(Accept):
     """The first noisy position of each row settles in each step."""
+
+    places_are_told: ClassVar[bool] = True
 
     def plan(self, step: Step) -> Tensor:
         place = torch.arange(step.noisy.shape[-1], device=step.noisy.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ class TopProbabilityAccept(RankedAccept):
 
     Source: arXiv 2502.06768, section 4.1.
     """
+
+    places_are_told: ClassVar[bool] = True
 
     def score(self, step: Step) -> Tensor:
         return step.log_p.max(-1).values

@@ -28,7 +28,10 @@ class AcceptTransition(Transition):
         return accept.plan(step) | (step.s == 0).unsqueeze(-1)
 
     def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
-        step = replace(step, proposal=propose(step, warps))
+        return self.settle(replace(step, proposal=propose(step, warps)), accept)
+
+    def settle(self, step: Step, accept: Accept) -> Move:
+        """What follows once something is proposed, whoever did."""
         chosen = step.wanted.masked_scatter(step.wanted, accept.choose(step.for_policy()))
         settled = chosen | step.last
         return Move(torch.where(settled, step.proposal, step.pack(step.x_t)), settled)
