@@ -13,6 +13,7 @@ from textdiff.cli.generation import generated_rows, generation_table, plain_gene
 from textdiff.cli.infill_tables import plain, printed
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import AsJson, Data, Device, Model, SamplerName, Seed, Temperature, check_sampler
+from textdiff.cli.orders import order_scores
 from textdiff.cli.output import put, put_json
 from textdiff.cli.tables import aligned
 from textdiff.cli.translation import plain_rows, translation_table
@@ -29,6 +30,8 @@ EXAMPLES = r"""Examples:
   textdiff evaluate --data held-out.txt --metrics infill --baselines
   textdiff evaluate -m runs/de --data a.jsonl --metrics translation --steps 4
   textdiff evaluate --data a.txt --metrics generation --temperatures 0.7,1
+  textdiff evaluate --data a.txt --metrics nelbo,order_bound --max-windows 4
+  textdiff evaluate --data a.txt --metrics decoder --sampler margin --steps 64
 
 The metric infill cuts gaps out of the texts by seed (one word; 2 to 12 words;
 a sentence; 2 to 4 gaps in one document), fills them, and compares the fills
@@ -50,6 +53,13 @@ under --scorer (a folder or the name of any left-to-right model of Hugging
 Face), unigram entropy, repetition, distinct-n, self-BLEU, and with
 --reference the share of 8-grams that this text does not have. Definitions:
 python -c "help('textdiff.evaluation.generation.running')"
+
+The metrics order_bound and decoder are for absorbing noise, and score 4
+windows unless told otherwise. order_bound is the bound over --orders random
+orders, one token at a time, or that of sampling in --steps. decoder is the
+exact likelihood of a --sampler whose order does not look at the answer:
+left_to_right, dilated, margin, entropy, entropy_bound, top_probability.
+Definitions: python -c "help('textdiff.evaluation.orders')"
 """
 
 
@@ -62,7 +72,7 @@ def evaluate(
         typer.Option(
             "--metrics",
             metavar="NAME,…",
-            help="Which ones: nelbo, entropy, infill, translation, generation. By default the first two.",
+            help="nelbo, entropy (both by default), infill, translation, generation, order_bound, decoder.",
         ),
     ] = None,
     repeats: Annotated[
@@ -97,7 +107,7 @@ def evaluate(
     steps: Annotated[
         str | None,
         typer.Option(
-            "--steps", metavar="N,…", help="translation, generation: numbers of refinement steps, a row each."
+            "--steps", metavar="N,…", help="translation, generation, orders: numbers of refinement steps, a row each."
         ),
     ] = None,
     sampler: SamplerName = None,
@@ -106,6 +116,7 @@ def evaluate(
     rerank: Annotated[
         Literal["likelihood", "mbr"], typer.Option("--rerank", help="translation: how one of -n candidates is chosen.")
     ] = "likelihood",
+    orders: Annotated[int, typer.Option("--orders", min=1, metavar="N", help="order_bound: orders a window.")] = 8,
     samples: Annotated[int, typer.Option("--samples", min=2, metavar="N", help="generation: texts in each row.")] = 64,
     max_new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", min=1, metavar="N", help="generation: tokens of each text.")
@@ -141,6 +152,7 @@ def evaluate(
     """
     from textdiff.corpus import PairOptions
     from textdiff.evaluation import (
+        ASKED,
         GENERATION,
         INFILL,
         METRICS,
@@ -174,7 +186,7 @@ def evaluate(
     translated: list[TranslationRow] = []
     generated: list[GenerationRow] = []
     with Console(stderr=True).status("scoring") as status:
-        if plainly := [name for name in wanted if name not in (INFILL, TRANSLATION, GENERATION)]:
+        if plainly := [name for name in wanted if name not in ASKED]:
             scores = run_metrics(
                 infiller,
                 data,
@@ -187,6 +199,20 @@ def evaluate(
                 pairs=pairs,
                 on_windows=lambda done: status.update(f"scored {done} windows"),
             )
+        scores += order_scores(
+            infiller,
+            data,
+            wanted,
+            orders,
+            counts,
+            sampler,
+            temperature,
+            max_windows=max_windows,
+            seed=seed,
+            unit=unit,
+            column=column,
+            on_windows=lambda done: status.update(f"scored {done} windows"),
+        )
         if INFILL in wanted:
             report = evaluate_infilling(
                 infiller,

@@ -5,14 +5,27 @@ from textdiff.evaluation.generation import GENERATION, GenerationRow, Generation
 from textdiff.evaluation.held_out import HeldOutReport, score_held_out
 from textdiff.evaluation.infilling import InfillReport, case_sets, evaluate_infilling
 from textdiff.evaluation.likelihood import ScoredText, can_be_scored, entropy_scores, likelihood_scores, measure_nelbo
+from textdiff.evaluation.orders import evaluate_decoder, evaluate_order_bound
 from textdiff.evaluation.pairs import score_held_out_pairs
-from textdiff.evaluation.running import INFILL, METRICS, check_metrics, evaluate, scored_text
+from textdiff.evaluation.running import (
+    ASKED,
+    DECODER,
+    INFILL,
+    METRICS,
+    ORDER_BOUND,
+    check_metrics,
+    evaluate,
+    scored_text,
+)
 from textdiff.evaluation.translation import TRANSLATION, TranslationRow, evaluate_translation, translation_scores
 
 __all__ = [
+    "ASKED",
+    "DECODER",
     "GENERATION",
     "INFILL",
     "METRICS",
+    "ORDER_BOUND",
     "TRANSLATION",
     "BenchmarkMetric",
     "GenerationRow",
@@ -27,8 +40,10 @@ __all__ = [
     "check_metrics",
     "entropy_scores",
     "evaluate",
+    "evaluate_decoder",
     "evaluate_generation",
     "evaluate_infilling",
+    "evaluate_order_bound",
     "evaluate_translation",
     "likelihood_scores",
     "measure_nelbo",

@@ -21,6 +21,10 @@ from textdiff.text.tokenizers import Tokenizer
 METRICS = ("nelbo", "entropy")
 INFILL = "infill"
 """The metric of `evaluate_infilling`, which takes longer than the others and is measured only where it is asked for."""
+ORDER_BOUND, DECODER = "order_bound", "decoder"
+"""The metrics of `evaluate_order_bound` and `evaluate_decoder`."""
+ASKED = (INFILL, TRANSLATION, GENERATION, ORDER_BOUND, DECODER)
+"""The metrics that have functions of their own."""
 
 
 def evaluate(
@@ -67,7 +71,7 @@ def evaluate(
         return _of_pairs(infiller, files, pairs, repeats, max_windows, seed, on_windows) if "nelbo" in metrics else []
     texts = list(load_corpus(files, unit, column))
     text = scored_text(texts, infiller.tokenizer)
-    ends = _ends(infiller, separate_documents)
+    ends = document_ends(infiller, separate_documents)
     sign = _signature(infiller, texts, repeats, max_windows, seed, packing(ends))
     scores: list[Score] = []
     if "nelbo" in metrics:
@@ -89,14 +93,14 @@ def scored_text(texts: Iterable[str], tokenizer: Tokenizer) -> ScoredText:
     return ScoredText(ids, sum(len(t.encode()) for t in listed), sum(len(t.split()) for t in listed))
 
 
-def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, INFILL, TRANSLATION, GENERATION)) -> None:
+def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, *ASKED)) -> None:
     """Raises UsageError where a metric is unknown."""
     for name in names:
         if name not in known:
             raise UsageError(f"no metric is named {name!r}.{nearest(name, known)} Known: {', '.join(known)}")
 
 
-def _ends(infiller: Infiller, separate: bool | None) -> DocumentEnds | None:
+def document_ends(infiller: Infiller, separate: bool | None) -> DocumentEnds | None:
     """How documents are told apart where they are scored by themselves."""
     model, trained_so = infiller.model, infiller.model.config.separate_documents
     if not (trained_so if separate is None else separate):
