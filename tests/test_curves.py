@@ -302,7 +302,7 @@ def train(folder: Path, *settings: str) -> Ended:
 @needs_matplotlib
 @pytest.mark.parametrize(
     ("process", "axis", "quantity"),
-    [("absorbing", "mask_share", "cross_entropy"), ("uniform", "time", "nelbo_integrand")],
+    [("absorbing", "mask_share", "cross_entropy"), ("uniform", "noise_share", "nelbo_integrand")],
 )
 def test_a_run_leaves_its_curves(tmp_path: Path, process: str, axis: str, quantity: str) -> None:
     assert train(tmp_path, f"process={process}").code == 0

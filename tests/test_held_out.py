@@ -126,8 +126,10 @@ def test_the_curve_by_level_adds_up_to_the_bound(process: type) -> None:
     found = estimate_nelbo(language.denoiser(law), law, parts, 4, 1, on_levels=profile.add)
     (whole,) = profile.bins(1)
     assert (whole.windows, whole.corruptions) == (100, 400)
-    assert whole.nats == pytest.approx(found.nats_per_token, rel=0.01)
-    assert whole.standard_error == pytest.approx(found.standard_error, rel=0.1)
+    # of uniform noise the share of the axis that a row stands for is drawn, and is right in the mean
+    assert whole.nats == pytest.approx(found.nats_per_token, rel=0.01 if process is AbsorbingProcess else 0.03)
+    # that of a part has in it what follows the level: over the whole axis it is the larger one
+    assert 0.95 * found.standard_error < whole.standard_error < 1.3 * found.standard_error
     for count in (3, 12):
         bins = profile.bins(count)
         assert sum(part.corruptions for part in bins) == 400

@@ -35,12 +35,13 @@ def name(process: object) -> str:
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("process", PROCESSES, ids=name)
-def test_the_estimate_has_the_entropy_as_its_mean(process: ForwardProcess) -> None:
+def test_the_estimate_has_the_entropy_as_its_mean(process: ForwardProcess, training: bool) -> None:
     """Fixed seed; the mean of the estimate lies within 4 standard errors of the entropy."""
     rows = 4000
     canvas = canvas_of(LANGUAGE.sample(rows, seed=1), seed=7)
-    estimator = estimator_for(process)
+    estimator = estimator_for(process).for_training if training else estimator_for(process)
     level = stratified(Draws.seeded(3), 0, rows, rows)[torch.randperm(rows, generator=torch.Generator().manual_seed(0))]
     corruption = estimator.corrupt(canvas, level, Draws.seeded(canvas.seeds))
     logits = LANGUAGE.denoiser(process)(corruption.x_t, corruption.t, canvas, corruption.where)

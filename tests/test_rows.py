@@ -57,7 +57,7 @@ def expected(layer: Layer, process: ForwardProcess, objective: Objective) -> tup
     """Loss and nats from all scores at once, by autograd."""
     canvas = canvas_of(LANGUAGE.sample(ROWS, seed=3))
     level = torch.linspace(0.1, 0.9, ROWS, dtype=torch.float64)
-    estimator = estimator_for(process)
+    estimator = estimator_for(process).for_training
     found = estimator.corrupt(canvas, level, Draws.seeded(canvas.seeds))
     log_p = layer.read(found.x_t, found.t, canvas, found.where).logits().log_softmax(-1)
     nats = estimator.nats(canvas, found, log_p)

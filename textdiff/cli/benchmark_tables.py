@@ -112,7 +112,12 @@ def axis_name(axis: str) -> str:
     return _AXES.get(axis, axis.replace("_", " "))
 
 
-_AXES = {"mask_share": "share of masked tokens", "time": "time t (0: text, 1: noise)", "words": "number of words"}
+_AXES = {
+    "mask_share": "share of masked tokens",
+    "noise_share": "1 - alpha (0: text, 1: noise)",
+    "time": "time t (0: text, 1: noise)",
+    "words": "number of words",
+}
 
 
 def axes_of(cells: Sequence[ReportCell], group: str) -> list[tuple[str, str]]:

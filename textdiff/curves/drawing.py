@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NATS = "nats per token"
-_AXES = {"mask_share": "share of masked tokens", "time": "time t (0: text, 1: noise)"}
+_AXES = {
+    "mask_share": "share of masked tokens",
+    "noise_share": "1 - alpha (0: text, 1: noise)",
+    "time": "time t (0: text, 1: noise)",
+}
 _QUANTITIES = {
     "cross_entropy": "cross-entropy of a masked token (nats)",
-    "nelbo_integrand": "integrand of the NELBO at t (nats per token)",
+    "nelbo_integrand": "integrand of the NELBO (nats per token)",
 }
 
 

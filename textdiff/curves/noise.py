@@ -44,7 +44,7 @@ class NoiseCurve:
     """The NELBO before it is averaged over noise levels.
 
     Attributes:
-        axis: `mask_share` or `time`.
+        axis: `mask_share`, `noise_share` (1 - alpha) or `time`.
         quantity: `cross_entropy` of the masked tokens, or `nelbo_integrand`.
         signature: all that the values depend on.
         points: by rising level.

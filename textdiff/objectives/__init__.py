@@ -3,6 +3,7 @@
 from textdiff.objectives.base import LossReport, Objective
 from textdiff.objectives.cross_entropy import CrossEntropyObjective
 from textdiff.objectives.estimators import (
+    BlockForm,
     ChainForm,
     Corruption,
     CountForm,
@@ -12,15 +13,18 @@ from textdiff.objectives.estimators import (
     estimator_for,
     stratified,
 )
+from textdiff.objectives.hits import HitForm
 from textdiff.objectives.nelbo import NelboObjective
 from textdiff.objectives.positions import position_nats, spread_levels
 
 __all__ = [
+    "BlockForm",
     "ChainForm",
     "Corruption",
     "CountForm",
     "CrossEntropyObjective",
     "Estimator",
+    "HitForm",
     "LevelNats",
     "LossReport",
     "NelboObjective",

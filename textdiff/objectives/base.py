@@ -62,7 +62,7 @@ class Objective(ABC):
 
     def estimator(self, process: ForwardProcess) -> Estimator:
         """How a batch is corrupted and its nats are counted."""
-        return estimator_for(process)
+        return estimator_for(process).for_training
 
     def _cost(
         self,

@@ -81,6 +81,11 @@ class Estimator(ABC):
     free_per_scored: ClassVar[float] = 1.0
     exact: ClassVar[bool] = False
 
+    @property
+    def for_training(self) -> Estimator:
+        """The estimate that a network learns from best."""
+        return self
+
     @abstractmethod
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
         """Corrupts the free positions. level float64 [B] in (0, 1), uniform: how far towards noise."""
@@ -128,7 +133,7 @@ class CountForm(CrossEntropyForm):
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """n of F tokens are masked, weight F / n: nats / F is the mean cross-entropy of the masked ones."""
         return LevelNats(
-            1 / corruption.weight.double().squeeze(-1), _of_rows(corruption, nats), canvas.free.sum(-1).double()
+            1 / corruption.weight.double().squeeze(-1), of_rows(corruption, nats), canvas.free.sum(-1).double()
         )
 
 
@@ -165,7 +170,7 @@ class BlockForm(CrossEntropyForm):
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """The share `level` of each block is masked, but for rounding; weighed, nats / F is the mean cross-entropy."""
         level = 1 - self.process.schedule.alpha(corruption.t.double())
-        return LevelNats(level, _of_rows(corruption, nats), canvas.free.sum(-1).double())
+        return LevelNats(level, of_rows(corruption, nats), canvas.free.sum(-1).double())
 
 
 @dataclass(frozen=True)
@@ -183,15 +188,14 @@ class ChainForm(CrossEntropyForm):
 
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """All of it is at level 0."""
-        return LevelNats(corruption.t.double(), _of_rows(corruption, nats), canvas.free.sum(-1).double())
+        return LevelNats(corruption.t.double(), of_rows(corruption, nats), canvas.free.sum(-1).double())
 
 
 @dataclass(frozen=True)
 class TimeForm(Estimator):
     """Any process: the integrand of the bound at t, and what the ends of time add.
 
-    t = level^2, with weight 2 * level. With t = level the estimate of uniform noise has no finite variance: a token that
-    was hit by time t costs about 1 / t, with probability t.
+    t = level^2, with weight 2 * level: a token that was hit by time t may cost about 1 / t, with probability t.
     """
 
     process: ForwardProcess
@@ -214,10 +218,10 @@ class TimeForm(Estimator):
         """A row stands for dt = weight * d level; what the ends of time add belongs to no t."""
         inner = nats - self.process.boundary_nats(canvas.ids[corruption.where])
         tokens = canvas.free.sum(-1) * corruption.weight.double().squeeze(-1)
-        return LevelNats(corruption.t.double(), _of_rows(corruption, inner), tokens)
+        return LevelNats(corruption.t.double(), of_rows(corruption, inner), tokens)
 
 
-def _of_rows(corruption: Corruption, values: Tensor) -> Tensor:
+def of_rows(corruption: Corruption, values: Tensor) -> Tensor:
     """Sums [B] of packed values [N] over rows."""
     return torch.zeros_like(corruption.t, dtype=torch.float64).index_add_(0, corruption.row, values.double())
 
