@@ -19,6 +19,7 @@ from textdiff.evaluation.benchmark import CellResult, Figure, Subject, load_suit
 from textdiff.evaluation.benchmark.records import read_cell, write_cell
 from textdiff.files import dump_yaml
 from textdiff.metrics import Score
+from textdiff.metrics.student import student_margin
 from textdiff.registry import register
 
 
@@ -138,7 +139,8 @@ def test_every_figure_is_whole(made: tuple[Path, Path]) -> None:
                 part.split(":")[0] for part in figure["signature"].split("|")
             }
             if figure["standard_error"] is not None:
-                half = 1.959964 * figure["standard_error"]
+                degrees = figure["degrees_of_freedom"]
+                half = figure["standard_error"] * (1.959964 if degrees is None else student_margin(degrees))
                 if figure["unit"].startswith("perplexity"):
                     factor = math.exp(half / figure["value"])
                     assert figure["interval"] == [figure["value"] / factor, figure["value"] * factor]

@@ -43,7 +43,8 @@ def test_scores_are_those_of_the_library(model: Path, text: Path) -> None:
     assert (found["schema"], found["model"], found["seed"]) == ("textdiff.evaluate/1", str(model), 4)
     scores = evaluate(textdiff.load(model), [text, text], repeats=2, max_windows=3, seed=4)
     assert found["scores"] == [score.plain() for score in scores]
-    assert set(found["scores"][0]) == {"name", "value", "unit", "standard_error", "n", "signature"}
+    keys = {"name", "value", "unit", "standard_error", "n", "signature", "degrees_of_freedom"}
+    assert set(found["scores"][0]) == keys
     shown = run(*words).text
     assert all(score.name in shown and score.unit in shown for score in scores)
     assert f"\n{scores[0].signature}\n" in shown

@@ -72,15 +72,15 @@ def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer,
     Where only a part of the text was scored, or some of its tokens cannot be, bytes and words count in proportion.
     """
     share = found.tokens / max(1, _writable_tokens(text.ids, tokenizer))
-    mean, error = found.nats_per_token, found.standard_error
+    mean, error, degrees = found.nats_per_token, found.standard_error, found.degrees_of_freedom
     per_byte = found.tokens / (text.bytes * share) / math.log(2)
     per_word = found.tokens / (text.words * share) if text.words else math.nan
     counted = round(text.bytes * share), round(text.words * share)
     perplexity, word_perplexity = math.exp(min(mean, 700)), math.exp(min(mean * per_word, 700))
     return [
-        Score(found.name, mean, "nats/token", found.tokens, error, sign),
-        Score("bits_per_byte", mean * per_byte, "bits/byte", counted[0], error * per_byte, sign),
-        Score("perplexity_per_token", perplexity, "perplexity/token", found.tokens, perplexity * error, sign),
+        Score(found.name, mean, "nats/token", found.tokens, error, sign, degrees),
+        Score("bits_per_byte", mean * per_byte, "bits/byte", counted[0], error * per_byte, sign, degrees),
+        Score("perplexity_per_token", perplexity, "perplexity/token", found.tokens, perplexity * error, sign, degrees),
         Score(
             "perplexity_per_word",
             word_perplexity,
@@ -88,6 +88,7 @@ def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer,
             counted[1],
             word_perplexity * error * per_word,
             sign,
+            degrees,
         ),
     ]
 

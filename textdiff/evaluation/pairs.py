@@ -69,12 +69,12 @@ def pair_scores(found: Likelihood, corpus: PairCorpus, sign: str, pairs: int | N
     Args:
         pairs: how many of the corpus were scored; bytes then count in proportion.
     """
-    mean, error = found.nats_per_token, found.standard_error
+    mean, error, degrees = found.nats_per_token, found.standard_error, found.degrees_of_freedom
     size = corpus.bytes * (1 if pairs is None else pairs / len(corpus))
     per_byte = found.tokens / size / math.log(2)
     perplexity = math.exp(min(mean, 700))
     return [
-        Score(found.name, mean, "nats/token", found.tokens, error, sign),
-        Score("bits_per_byte", mean * per_byte, "bits/byte", round(size), error * per_byte, sign),
-        Score("perplexity_per_token", perplexity, "perplexity/token", found.tokens, perplexity * error, sign),
+        Score(found.name, mean, "nats/token", found.tokens, error, sign, degrees),
+        Score("bits_per_byte", mean * per_byte, "bits/byte", round(size), error * per_byte, sign, degrees),
+        Score("perplexity_per_token", perplexity, "perplexity/token", found.tokens, perplexity * error, sign, degrees),
     ]

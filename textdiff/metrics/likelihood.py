@@ -24,7 +24,10 @@ class Likelihood:
         nats: total nats of all scored tokens, averaged over repeats.
         tokens: scored tokens; see `scored_tokens`.
         unscored: valid tokens that are given, such as unknown characters.
-        standard_error: of nats / tokens; windows are the independent units. Infinite for a single one.
+        standard_error: of nats / tokens, taken for what any text of this source costs: it has in it that other windows
+            would have been scored, and other noise. As an error for this very text it is too wide. Windows are the
+            independent units. Infinite for a single one.
+        degrees_of_freedom: of the standard error, for Student's t; see `Score.interval`.
         exact: whether the nats are the likelihood itself and not a bound: that of a left-to-right model.
     """
 
@@ -32,6 +35,7 @@ class Likelihood:
     tokens: int
     unscored: int
     standard_error: float
+    degrees_of_freedom: float
     exact: bool = False
 
     @property
@@ -77,17 +81,20 @@ def estimate_nelbo(
         on_levels: called with the number of a window, and what it and those that follow cost at their levels; see
             `LevelProfile`.
     """
-    nats: list[torch.Tensor] = []
-    tokens: list[torch.Tensor] = []
+    nats: list[Tensor] = []
+    tokens: list[Tensor] = []
+    first_levels: list[Tensor] = []
     unscored = rows = 0
     for canvas in batches:
         levels = spread_levels(rows, len(canvas.ids), repeats, seed)
         observe = None if on_levels is None else partial(on_levels, rows)
         nats.append(position_nats(denoiser, process, canvas, levels, seed, observe).sum(-1))
         rows += len(canvas.ids)
+        first_levels.append(levels[0])
         tokens.append(scored_tokens(canvas, process.vocabulary.filler_id).cpu())
         unscored += int((canvas.valid & canvas.frozen).sum())
-    return _summary(torch.cat(nats), torch.cat(tokens), unscored, estimator_for(process).exact)
+    exact = estimator_for(process).exact
+    return _summary(torch.cat(nats), torch.cat(tokens), None if exact else torch.cat(first_levels), unscored)
 
 
 def scored_tokens(canvas: Canvas, filler: int | None) -> Tensor:
@@ -101,12 +108,42 @@ def scored_tokens(canvas: Canvas, filler: int | None) -> Tensor:
     return (canvas.free & ~fillers).sum(-1) + fillers.any(-1)
 
 
-def _summary(nats: torch.Tensor, tokens: torch.Tensor, unscored: int, exact: bool) -> Likelihood:
-    return Likelihood(float(nats.sum()), int(tokens.sum()), unscored, ratio_error(nats, tokens), exact)
+def _summary(nats: Tensor, tokens: Tensor, levels: Tensor | None, unscored: int) -> Likelihood:
+    some = tokens > 0  # the other windows tell nothing of how much windows differ
+    if levels is None:
+        error, degrees = ratio_error(nats[some], tokens[some]), float(some.sum()) - 1
+    else:
+        error, degrees = spread_error(nats[some], tokens[some], levels[some])
+    return Likelihood(float(nats.sum()), int(tokens.sum()), unscored, error, degrees, exact=levels is None)
 
 
-def ratio_error(nats: torch.Tensor, tokens: torch.Tensor) -> float:
+def spread_error(nats: Tensor, tokens: Tensor, levels: Tensor) -> tuple[float, float]:
+    """The standard error of sum(nats) / sum(tokens) over independent windows at evenly spread levels, all [N].
+
+    Windows cost more at some levels than at others. As the levels are spread evenly this hardly moves the mean, and it is
+    no part of its error; so variance is measured between windows that are neighbours by level, as half the mean square of
+    their successive differences. Of windows that were corrupted several times, the first level stands for all.
+
+    Returns:
+        The error, and its degrees of freedom; infinite and 0 for less than two windows.
+
+    Source: von Neumann, Kent, Bellinson, Hart 1941, "The mean square successive difference", for the variance of the
+    estimate, from which the degrees of freedom follow.
+    """
+    rows, count = len(nats), max(float(tokens.sum()), 1e-300)
+    if rows < 2:
+        return math.inf, 0.0
+    steps = _residual(nats, tokens)[levels.argsort()].diff()
+    variance = float((steps**2).sum()) / (2 * (rows - 1))
+    return math.sqrt(variance * rows) / count, 2 * (rows - 1) ** 2 / (3 * rows - 4)
+
+
+def ratio_error(nats: Tensor, tokens: Tensor) -> float:
     """The standard error of sum(nats) / sum(tokens) over independent windows [N]; infinite for a single one."""
     rows, count = len(nats), max(float(tokens.sum()), 1e-300)
-    residual = nats - float(nats.sum()) / count * tokens
+    residual = _residual(nats, tokens)
     return math.sqrt(float((residual**2).sum()) * rows / (rows - 1)) / count if rows > 1 else math.inf
+
+
+def _residual(nats: Tensor, tokens: Tensor) -> Tensor:
+    return nats - float(nats.sum()) / max(float(tokens.sum()), 1e-300) * tokens

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from textdiff.metrics.student import NORMAL, student_margin
+
 
 @dataclass(frozen=True)
 class Score:
@@ -19,6 +21,7 @@ class Score:
         n: how many of what the metric counts (tokens, bytes, words) went in.
         standard_error: of the value; None where it is exact, or like infinity and NaN where it is not known.
         signature: all that the value depends on, as "key:value" pairs joined by "|".
+        degrees_of_freedom: of the standard error, or None where it was not counted.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Score:
     n: int
     standard_error: float | None
     signature: str
+    degrees_of_freedom: float | None = None
 
     def plain(self) -> dict[str, Any]:
         """The fields as JSON takes them: a number that is not finite, such as the error of a single window, is None."""
@@ -34,10 +38,14 @@ class Score:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % confidence interval by the normal approximation, where there is one; of a perplexity on the log scale."""
+        """The 95 % confidence interval, where there is one; of a perplexity on the log scale.
+
+        By Student's t where the degrees of freedom are known, else by the normal approximation.
+        """
         if self.standard_error is None or not math.isfinite(self.standard_error):
             return None
-        margin = 1.959964 * self.standard_error
+        degrees = self.degrees_of_freedom
+        margin = (NORMAL if degrees is None else student_margin(max(1.0, degrees))) * self.standard_error
         if self.unit.startswith("perplexity") and self.value > 0:
             factor = math.exp(min(margin / self.value, 700))
             return (self.value / factor, self.value * factor)

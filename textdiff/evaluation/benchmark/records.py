@@ -59,6 +59,7 @@ def figure_of(row: Mapping[str, Any]) -> Figure:
         n=int(row["n"]),
         standard_error=None if row["exact"] else math.inf if error is None else float(error),
         signature=row["signature"],
+        degrees_of_freedom=row.get("degrees_of_freedom"),
     )
     return Figure(score, row["group"], row["way"], row["axis"], row["at"])
 
