@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from pairs import sources, write_pairs
+from tiny import tiny_checkpoint
 
 from textdiff.backbones import DiTConfig
 from textdiff.errors import ConfigError, DataError
 from textdiff.files import apply_override
 from textdiff.infiller import load
+from textdiff.metrics import Score
 from textdiff.processes import ForwardProcess, UniformProcess
 from textdiff.recipe import Recipe, load_recipe, run_recipe
+from textdiff.recipe.card import model_card
 from textdiff.registry import build, to_config
 from textdiff.training import state_folders
 from textdiff.vocabulary import Vocabulary
@@ -73,6 +78,21 @@ def test_every_recipe_of_pairs_builds_and_runs_two_steps(path: Path, tmp_path: P
     assert len(infiller.targets(sources(3))) == 3
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "bits_per_byte" in card and "generate --condition sources.txt" in card and "Once upon" not in card
+
+
+def test_the_hub_reads_the_head_of_a_card() -> None:
+    """Its own parser; and what is not known is not there."""
+    checkpoint = tiny_checkpoint()
+    scores = [Score("nelbo", 4.25, "nats/token", 100, 0.5, "a:b"), Score("perplexity", math.nan, "x", 1, None, "a:b")]
+    recipe = {"description": "", "data": {"train": "a.txt", "validation": "b.txt"}}
+    card = {"license": "apache-2.0", "language": ["en"], "datasets": []}
+    for known in (card, {}):
+        text = model_card(checkpoint.model, checkpoint.tokenizer, {**recipe, "card": known}, scores, 3, 40, 60.0)
+        data = ModelCard(text).data
+        assert (data.license, data.language, data.datasets) == (known.get("license"), known.get("language"), None)
+        assert data.library_name == "textdiff" and data.pipeline_tag == "fill-mask" and "infilling" in data.tags
+        (result,) = data.eval_results or []
+        assert (result.metric_type, result.metric_value, result.dataset_name) == ("nelbo", 4.25, "b.txt")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

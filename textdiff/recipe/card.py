@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
+
 from textdiff.metrics import ONE_WINDOW, Score, of_one_window
 from textdiff.model import DiffusionModel
 from textdiff.registry import name_of
@@ -18,7 +20,7 @@ class _Way:
     """What a card says of the way in which a model reads."""
 
     pipeline: str
-    tags: str
+    tags: tuple[str, ...]
     reads: str
     scores: str
     use: str
@@ -27,21 +29,21 @@ class _Way:
 _WAYS = {
     "both": _Way(
         "fill-mask",
-        "discrete-diffusion, infilling",
+        ("discrete-diffusion", "infilling"),
         "in both directions",
         "Likelihoods are bounds: the true perplexity is at most this.",
         "    textdiff infill letter.md -m FOLDER\n",
     ),
     "blocks": _Way(
         "text-generation",
-        "discrete-diffusion, block-diffusion",
+        ("discrete-diffusion", "block-diffusion"),
         "block by block, from left to right; it cannot fill gaps",
         "Likelihoods are bounds: the true perplexity is at most this.",
         "",
     ),
     "left": _Way(
         "text-generation",
-        "autoregressive",
+        ("autoregressive",),
         "from left to right, a twin to compare diffusion models with; it cannot fill gaps",
         "Likelihoods are exact, not bounds.",
         "",
@@ -71,10 +73,9 @@ def model_card(
     of_pairs = model.config.target_length is not None
     use = _OF_PAIRS if of_pairs else f'{ways.use}    textdiff generate "Once upon" -m FOLDER\n'
     rows = "\n".join(f"| {s.name} | {_value(s)} | {s.unit} | {s.n:,} |" for s in scores) or "| none | | | |"
+    head = _head("text2text-generation" if of_pairs else ways.pipeline, ways.tags, recipe, scores)
     return f"""---
-library_name: textdiff
-pipeline_tag: {"text2text-generation" if of_pairs else ways.pipeline}
-tags: [textdiff, {ways.tags}]
+{head}
 ---
 # A textdiff model
 
@@ -103,6 +104,29 @@ Signature: `{scores[0].signature if scores else "none"}`
 {use}
 It writes what is likely, which need not be true. It knows the language and the time of its training text, and nothing else.
 """
+
+
+def _head(pipeline: str, tags: Sequence[str], recipe: Mapping[str, Any], scores: Sequence[Score]) -> str:
+    """The front matter, YAML. The hub shows the scores that it holds, and finds models by all else."""
+    known: dict[str, Any] = {name: value for name, value in (recipe.get("card") or {}).items() if value}
+    held_out = _listed(recipe["data"]["validation"]) or "the last documents of the training text"
+    results = [
+        EvalResult(
+            pipeline, "text", held_out, score.name, round(score.value, 6), metric_name=f"{score.name}, {score.unit}"
+        )
+        for score in scores
+        if math.isfinite(score.value)
+    ]
+    found: dict[str, Any] = {"eval_results": results, "model_name": "textdiff"} if results else {}
+    data = ModelCardData(
+        library_name="textdiff",
+        pipeline_tag=pipeline,
+        tags=["textdiff", *tags],
+        **known,
+        **found,
+        ignore_metadata_errors=False,
+    )
+    return str(data.to_yaml()).strip()
 
 
 def _value(score: Score) -> str:

@@ -109,11 +109,27 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True)
+class CardConfig:
+    """What the head of the model card says to those who look for models.
+
+    Attributes:
+        license: of the model, by its SPDX name in small letters, such as apache-2.0.
+        language: of the text, by ISO 639 codes, such as en.
+        datasets: their names on the hub of models.
+    """
+
+    license: str | None = None
+    language: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A training run. The fields are the keys of the YAML file.
 
     Attributes:
         description: what it is for, and what it costs.
+        card: what is known of the model besides, for its card.
         seed: of all randomness.
         context_length: L, the tokens of a sample.
         data, tokenizer: the text and how it is cut.
@@ -131,6 +147,7 @@ class Recipe:
 
     data: DataConfig
     description: str = ""
+    card: CardConfig = field(default_factory=CardConfig)
     seed: int = 0
     context_length: int = 256
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)

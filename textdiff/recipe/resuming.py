@@ -29,7 +29,7 @@ from textdiff.registry import to_config
 from textdiff.training import is_main_process, is_over, process_count, require_same, saved_progress, state_folders
 
 # What may change between a run and its continuation.
-_FREE_TO_CHANGE = {"description", "samplers"}
+_FREE_TO_CHANGE = {"description", "card", "samplers"}
 _FREE_IN_TRAINING = {
     "max_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "decay_share", "eval_steps", "save_steps",
     "logging_steps", "eval_windows", "save_total_limit", "save_failure", "max_skipped_steps", "ema_decay", "report_to",
