@@ -126,11 +126,11 @@ def ranked(vocabulary: Vocabulary, laws: Tensor, staying: int, score: Score) -> 
     return _choosing(vocabulary, laws, choose)
 
 
-def threshold(vocabulary: Vocabulary, laws: Tensor, probability: float) -> Tensor:
-    """All proposals of at least this probability settle, and the most probable one."""
+def threshold(vocabulary: Vocabulary, laws: Tensor, probability: float, score: Score | None = None) -> Tensor:
+    """All masked positions with at least this score settle, and the best one; the proposal's probability is the score."""
 
     def choose(law: Tensor, proposal: Tensor) -> list[tuple[float, list[int]]]:
-        p = confidence(law, proposal)
+        p = (score or confidence)(law, proposal)
         return [(1.0, sorted({int(p.argmax())} | set((p >= probability).nonzero().flatten().tolist())))]
 
     return _choosing(vocabulary, laws, choose)

@@ -25,6 +25,7 @@ from textdiff.sampling.accept import (
     EntropyAccept,
     EntropyBoundAccept,
     FactorAccept,
+    KlassAccept,
     LeftToRightAccept,
     MarginAccept,
     RandomAccept,
@@ -34,6 +35,7 @@ from textdiff.sampling.accept import (
 )
 from textdiff.sampling.grids import AdaptiveGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
+from textdiff.sampling.stops import EntropyStop, StableAndConfidentStop, Stop
 from textdiff.sampling.warps import TemperatureWarp
 
 PROCESS = AbsorbingProcess(VOCABULARY)
@@ -119,6 +121,7 @@ POLICIES = {
     "top_probability": TopProbabilityAccept(),
     "entropy": EntropyAccept(),
     "entropy_bound": EntropyBoundAccept(gamma=0.8),
+    "klass": KlassAccept(confidence=0.4, kl=1.0),
 }
 
 
@@ -137,8 +140,9 @@ def test_the_probabilities_of_a_decoder_sum_to_one(name: str, steps: int) -> Non
     [
         Sampler(steps=2, accept=TopProbabilityAccept()),
         Sampler(steps=3, accept=EntropyBoundAccept(gamma=0.8), grid=AdaptiveGrid()),
+        Sampler(steps=3, accept=KlassAccept(confidence=0.4, kl=1.0), grid=AdaptiveGrid()),
     ],
-    ids=["top_probability", "entropy_bound"],
+    ids=["top_probability", "entropy_bound", "klass"],
 )
 def test_they_are_those_with_which_the_sampler_writes(sampler: Sampler) -> None:
     rows = 20_000
@@ -149,6 +153,21 @@ def test_they_are_those_with_which_the_sampler_writes(sampler: Sampler) -> None:
     many = expected >= 5
     pooled = [torch.cat((one[many], one[~many].sum()[None])) for one in (counts, expected)]
     assert scipy.stats.chisquare(pooled[0], pooled[1] * pooled[0].sum() / pooled[1].sum()).pvalue > ERROR_RATE
+
+
+def habitual(seed: int) -> Denoiser:
+    """A network that is often of the same mind."""
+    habits = torch.randn(9, VOCABULARY.size, generator=torch.Generator().manual_seed(seed))
+    wild_one = wild_denoiser(VOCABULARY, sharpness=0.7)
+    return lambda x_t, t, canvas, where: wild_one(x_t, t, canvas, where) + habits[where.nonzero()[:, 1]]
+
+
+@pytest.mark.parametrize(("stop", "seed"), [(EntropyStop(1.0), 7), (StableAndConfidentStop(threshold=9.0), 5)])
+def test_a_stop_looks_at_what_is_written_and_draws_what_is_left(stop: Stop, seed: int) -> None:
+    sampler = Sampler(steps=3, accept=LeftToRightAccept(), stop=stop)
+    canvas = canvas_of(TEXTS)
+    assert float((-decoder_nats(habitual(seed), PROCESS, canvas, sampler)).exp().sum()) == pytest.approx(1, abs=1e-5)
+    assert set(sampler.sample(habitual(seed), PROCESS, canvas, told=TEXTS).nfe.tolist()) == {2, 3}
 
 
 def test_from_the_left_it_is_the_chain_rule() -> None:

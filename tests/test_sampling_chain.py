@@ -6,6 +6,7 @@ probability 1e-4 if the seed were drawn afresh. With 60,000 rows a total variati
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -29,6 +30,7 @@ from textdiff.sampling.accept import (
     EntropyBoundAccept,
     FactorAccept,
     FirstHittingAccept,
+    KlassAccept,
     MarginAccept,
     RandomAccept,
     ThresholdAccept,
@@ -304,6 +306,15 @@ def test_top_k_with_randomness() -> None:
 def test_threshold_accept(probability: float) -> None:
     expected = chain(ABSORBING, 2, lambda s, t: chains.threshold(VOCABULARY, wild(t), probability))
     assert p_value(Sampler(steps=2, accept=ThresholdAccept(probability)), ABSORBING, wild, expected) > ERROR_RATE
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(("kl", "sure"), [(0.0, 0.35), (math.inf, 0.35), (math.inf, 0.4)])
+def test_klass_accept(kl: float, sure: float) -> None:
+    """Without a bound both tokens settle at once where the network is sure of both; with the tightest, one at a time."""
+    least = sure if kl else 1.0
+    expected = chain(ABSORBING, 2, lambda s, t: chains.threshold(VOCABULARY, wild(t), least, chains.top_probability))
+    assert p_value(Sampler(steps=2, accept=KlassAccept(sure, kl)), ABSORBING, wild, expected) > ERROR_RATE
 
 
 @pytest.mark.statistical

@@ -58,7 +58,7 @@ The metrics order_bound and decoder are for absorbing noise, and score 4
 windows unless told otherwise. order_bound is the bound over --orders random
 orders, one token at a time, or that of sampling in --steps. decoder is the
 exact likelihood of a --sampler whose order does not look at the answer:
-left_to_right, dilated, margin, entropy, entropy_bound, top_probability.
+left_to_right, dilated, margin, entropy, entropy_bound, klass, top_probability.
 Definitions: python -c "help('textdiff.evaluation.orders')"
 """
 

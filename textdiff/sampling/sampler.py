@@ -19,6 +19,7 @@ from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
 from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
+from textdiff.sampling.past import Past
 from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
 from textdiff.sampling.state import State
@@ -69,7 +70,7 @@ class Sampler:
         ):
             raise ConfigError(
                 "the adaptive grid needs an accept policy that settles some tokens in every step "
-                "(dilated, entropy_bound, factor, threshold) and no renoise policy"
+                "(dilated, entropy_bound, factor, klass, threshold) and no renoise policy"
             )
         if isinstance(self.grid, FirstHittingGrid) and not (
             isinstance(self.transition, AcceptTransition)
@@ -121,18 +122,20 @@ class Sampler:
         if told is not None:
             self._require_told_places()
         sides = (denoiser, weak or blindfolded(denoiser)) if self.guidance.asks_twice else (denoiser,)
-        state = State.begin(process, canvas)
+        state = State.begin(process, canvas, self.accept.compares)
         while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
             view = None if constraint is None else constraint.rows(rows)
-            step = self._begin(process, _rows(canvas, rows), _rows(state, rows), view)
+            here = _rows(state, rows)
+            step = self._begin(process, _rows(canvas, rows), here, view)
             idle = torch.bincount(step.row, minlength=len(rows)) == 0
             if idle.any():  # rows with nothing to ask go ahead, the others wait for them: network calls stay full
                 rows = rows[idle]
-                step = step.rows(idle)
+                here, step = _rows(state, rows), step.rows(idle)
                 move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
             else:
-                step, move = self._move(sides, _rows(canvas, rows), step, view, None if told is None else told[rows])
-            state = state.with_rows(rows, _rows(state, rows).after(step, move))
+                told_here = None if told is None else told[rows]
+                step, move = self._move(sides, _rows(canvas, rows), here.past, step, view, told_here)
+            state = state.with_rows(rows, here.after(step, move))
             certain = None if constraint is None else constraint.certain(state.x_t, state.noisy)
             state = state if certain is None else state.settled(certain)
             if on_step is not None:
@@ -177,6 +180,7 @@ class Sampler:
         self,
         sides: tuple[Denoiser, ...],
         canvas: Canvas,
+        past: Past | None,
         step: Step,
         constraint: Constraint | None,
         told: Tensor | None,
@@ -187,6 +191,8 @@ class Sampler:
         times = self.grid.observed(step)
         logits = [side(step.x_t, times, canvas, where) for side in sides]
         step = with_logits(replace(step, guidance=self.guidance), logits, constraint)
+        if past is not None:
+            step = replace(step, drift=past.drift_to(step))
         if self.stop.looks:
             step = step.guessed()
             step = step.ending(self.stop.ends(step))
@@ -204,11 +210,10 @@ class Sampler:
             isinstance(self.transition, AcceptTransition)
             and isinstance(self.renoise, NeverRenoise)
             and self.accept.places_are_told
-            and not self.stop.looks  # it writes what is left without drawing it
         ):
             raise ConfigError(
                 "this sampler chooses its places by what it draws, so that an order would look at the answer: "
-                "take left_to_right, dilated, margin, top_probability, entropy or entropy_bound"
+                "take left_to_right, dilated, margin, top_probability, entropy, entropy_bound or klass"
             )
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:

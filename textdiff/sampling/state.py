@@ -9,6 +9,7 @@ from torch import Tensor
 
 from textdiff.draws import Draws
 from textdiff.processes import ForwardProcess
+from textdiff.sampling.past import Past
 from textdiff.sampling.step import Step
 from textdiff.sampling.transitions import Move
 from textdiff.text.canvas import Canvas
@@ -26,6 +27,7 @@ class State:
         index: Long [B], steps taken.
         nfe: Long [B], network calls.
         guess, same: see `Step`; kept for a stop policy that looks.
+        past: kept for an accept policy that compares, else None.
     """
 
     x_t: Tensor
@@ -36,10 +38,11 @@ class State:
     nfe: Tensor
     guess: Tensor
     same: Tensor
+    past: Past | None
 
     @staticmethod
-    def begin(process: ForwardProcess, canvas: Canvas) -> State:
-        """Noise wherever something is to be written."""
+    def begin(process: ForwardProcess, canvas: Canvas, compares: int = 0) -> State:
+        """Noise wherever something is to be written. compares: of the accept policy."""
         noise = process.sample_noise(canvas.ids, Draws.seeded(canvas.seeds))
         zeros = torch.zeros_like(canvas.seeds)
         return State(
@@ -51,16 +54,21 @@ class State:
             nfe=zeros,
             guess=torch.full_like(canvas.ids, -1),
             same=zeros,
+            past=Past.none(canvas, compares, process.vocabulary.size) if compares else None,
         )
 
     def rows(self, index: Tensor) -> State:
-        return State(*(value[index] for value in _fields(self)))
+        tensors = {name: value[index] for name, value in _tensors(self).items()}
+        return State(**tensors, past=None if self.past is None else self.past.rows(index))
 
     def with_rows(self, index: Tensor, new: State) -> State:
         """This state with some of its rows (Long index, rising) replaced."""
         if len(index) == len(self.t):
             return new
-        return State(*(old.index_copy(0, index, value) for old, value in zip(_fields(self), _fields(new), strict=True)))
+        fresh = _tensors(new)
+        tensors = {name: old.index_copy(0, index, fresh[name]) for name, old in _tensors(self).items()}
+        past = None if self.past is None or new.past is None else self.past.with_rows(index, new.past)
+        return State(**tensors, past=past)
 
     def after(self, step: Step, move: Move) -> State:
         """These rows after a step."""
@@ -78,6 +86,7 @@ class State:
             nfe=self.nfe + called,
             guess=step.guess,
             same=step.same,
+            past=None if self.past is None else self.past.after(step, move),
         )
 
     def settled(self, ids: Tensor) -> State:
@@ -91,8 +100,9 @@ class State:
         )
 
 
-def _fields(state: State) -> list[Tensor]:
-    return list(vars(state).values())
+def _tensors(state: State) -> dict[str, Tensor]:
+    """What has one entry for each row."""
+    return {name: value for name, value in vars(state).items() if name != "past"}
 
 
 def _log_p(step: Step, move: Move) -> Tensor:

@@ -63,6 +63,8 @@ class Step:
         log_p: float [N, V], log p(x_0 | x_t) that follows; the same tensor for absorbing noise.
         joint: the law of all packed tokens together, before any warp; None where they are independent.
         proposal: Long [N], the tokens that would be written.
+        drift: float64 [N, H], for an accept policy that compares H answers: how far p(x_0 | x_t) has moved from the answer
+            before, KL(now || before) in nats, and how far that one had moved, …; inf where there was none before.
         guess: Long [B, L], for a stop policy that looks: what stands, and the most probable tokens at noisy positions. Before
             the network has run those of its last answer, -1 before the first.
         same: Long [B], how many answers in a row, up to this one, left the guess as it was.
@@ -92,6 +94,7 @@ class Step:
     log_p: Tensor
     joint: Joint | None
     proposal: Tensor
+    drift: Tensor
     guess: Tensor
     same: Tensor
     guidance: Guidance = field(default_factory=Guidance)
@@ -138,7 +141,7 @@ class Step:
     def planned(self, wanted: Tensor, where: Tensor) -> Step:
         """The same step with the positions that a policy asks for, part of those that the network is; Bool [B, L]."""
         row, column = where.nonzero(as_tuple=True)
-        return replace(self, row=row, column=column, wanted=wanted[row, column])
+        return replace(self, row=row, column=column, wanted=wanted[row, column], drift=self.t.new_empty(len(row), 0))
 
     def guessed(self) -> Step:
         """The same step, whose network has run on all that is noisy, with its own guess."""
@@ -163,7 +166,7 @@ class Step:
         return replace(self, draws=self.draws.rows(index), joint=None, sides=None, **chosen, **packed)
 
 
-_PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal")
+_PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal", "drift")
 _PER_ROW = ("index", "x_t", "noisy", "free", "valid", "t", "s", "sure", "sigma", "renoised", "noise", "guess", "same")
 
 
@@ -205,6 +208,7 @@ def begin_step(
         log_p=empty,
         joint=None,
         proposal=none,
+        drift=t.new_empty(0, 0),
         guess=torch.full_like(x_t, -1),
         same=torch.zeros_like(index),
     )

@@ -6,6 +6,7 @@ from textdiff.sampling.accept.entropy import EntropyAccept
 from textdiff.sampling.accept.entropy_bound import EntropyBoundAccept
 from textdiff.sampling.accept.factor import FactorAccept
 from textdiff.sampling.accept.first_hitting import FirstHittingAccept
+from textdiff.sampling.accept.klass import KlassAccept
 from textdiff.sampling.accept.left_to_right import LeftToRightAccept
 from textdiff.sampling.accept.margin import MarginAccept
 from textdiff.sampling.accept.random import RandomAccept
@@ -21,6 +22,7 @@ __all__ = [
     "EntropyBoundAccept",
     "FactorAccept",
     "FirstHittingAccept",
+    "KlassAccept",
     "LeftToRightAccept",
     "MarginAccept",
     "RandomAccept",

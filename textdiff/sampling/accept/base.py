@@ -25,6 +25,11 @@ class Accept:
     settles_some: ClassVar[bool] = False
     places_are_told: ClassVar[bool] = False
 
+    @property
+    def compares(self) -> int:
+        """With how many earlier answers it compares what the network says now: the H of `Step.drift`. By default with none."""
+        return 0
+
     def plan(self, step: Step) -> Tensor:
         """Bool [B, L]: the noisy positions whose logits are needed. A row with none costs no network call."""
         return step.noisy
