@@ -14,6 +14,7 @@ import pytest
 import torch
 from oracles import ToyLanguage, canvas_of
 
+from textdiff.objectives import HitForm
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build
 
@@ -212,3 +213,48 @@ def test_block_models_are_compared_on_equal_work(rows: Rows) -> None:
     assert row["log_p_differ_by"] < 1e-3 and row["ratio"] > 0
     assert row["peer_positions"] == 2 * 4 * (4 + 8 + 12 + 16)
     assert row["our_positions"] == 2 * (16 * 4 + 12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--texts", "moon"], "no 'moon' is known. Known: toy, garden, shakespeare"),
+        (["--noises", "pink"], "no 'pink' is known. Known: absorbing, uniform, hybrid"),
+        (["--windows", "1"], "--windows must be at least 2"),
+    ],
+)
+def test_estimates_of_nothing_are_refused(
+    bench: Callable[..., None], capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit):
+        bench("estimators", *arguments)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.statistical
+def test_estimates_vary_less_than_the_usual_ones(rows: Rows) -> None:
+    """Each window is corrupted once by both; the script ends with an error where the mean is not the exact bound."""
+    found = rows("estimators", "--texts", "toy", "--windows", "64", "--repetitions", "60")
+    assert [(row["text"], row["noise"]) for row in found] == [
+        ("toy", name) for name in ("absorbing", "uniform", "hybrid")
+    ]
+    for row in found:
+        assert (row["windows"], row["tokens"], row["calls"]) == (64, 1024, 64)
+        assert row["our_mean"] == pytest.approx(row["exact"], rel=0.03)
+        assert row["usual_mean"] == pytest.approx(row["exact"], rel=0.15)
+        assert row["ratio"] == pytest.approx(row["our_deviation"] / row["usual_deviation"])
+        assert 0 < row["ratio_error"] < row["ratio"] < 0.6
+
+
+def test_estimates_are_compared_on_the_packaged_model(rows: Rows) -> None:
+    (row,) = rows("estimators", "--texts", "garden", "--windows", "2", "--repetitions", "3")
+    assert (row["text"], row["noise"], row["windows"], row["exact"]) == ("garden", "absorbing", 2, None)
+    assert row["our_deviation"] > 0 and 2 < row["our_mean"] < 8
+
+
+def test_an_estimate_of_something_else_is_refused(bench: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that counts every row half as much again."""
+    right = HitForm.weight
+    monkeypatch.setattr(HitForm, "weight", lambda *which: 1.5 * right(*which))
+    with pytest.raises(SystemExit, match="uniform: the mean of the estimates is"):
+        bench("estimators", "--texts", "toy", "--noises", "uniform", "--windows", "32", "--repetitions", "20")
