@@ -37,7 +37,7 @@ class HitForm(Estimator):
 
     @property
     def for_training(self) -> Estimator:
-        """By time: a network learns no better from this form. A single hit weighs up to F + 1 here, and some 2 sqrt(F) there."""
+        """By time: a network learns no better from this form, in which a hit weighs up to F + 1, and there some 2 sqrt(F)."""
         return TimeForm(self.process)
 
     def corrupt(self, canvas: Canvas, level: Tensor, draws: Draws) -> Corruption:
