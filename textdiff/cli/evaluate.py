@@ -27,11 +27,16 @@ EXAMPLES = r"""Examples:
   textdiff evaluate --data held-out.txt
   textdiff evaluate -m runs/mine --data test.txt --metrics nelbo --repeats 4
   textdiff evaluate -m runs/mine --data test.jsonl --column body --json
+  textdiff evaluate -m runs/mine --data test.txt --metrics nelbo --stride 32
   textdiff evaluate --data held-out.txt --metrics infill --baselines
   textdiff evaluate -m runs/de --data a.jsonl --metrics translation --steps 4
   textdiff evaluate --data a.txt --metrics generation --temperatures 0.7,1
   textdiff evaluate --data a.txt --metrics nelbo,order_bound --max-windows 4
   textdiff evaluate --data a.txt --metrics decoder --sampler margin --steps 64
+
+Texts longer than the context are scored in windows, one behind the other. With
+--stride N they overlap, and each scores its last N tokens given those before
+them: every token once, with at least context - N tokens before it.
 
 The metric infill cuts gaps out of the texts by seed (one word; 2 to 12 words;
 a sentence; 2 to 4 gaps in one document), fills them, and compares the fills
@@ -81,6 +86,9 @@ def evaluate(
     ] = None,
     max_windows: Annotated[
         int | None, typer.Option("--max-windows", min=1, metavar="N", help="Score N windows or pairs, spread evenly.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=1, metavar="N", help="nelbo: sliding windows, each scores N tokens.")
     ] = None,
     unit: Annotated[
         Literal["file", "blank_line", "line"], typer.Option("--unit", help="What a document of a text file is.")
@@ -197,6 +205,7 @@ def evaluate(
                 unit=unit,
                 column=column,
                 pairs=pairs,
+                stride=stride,
                 on_windows=lambda done: status.update(f"scored {done} windows"),
             )
         scores += order_scores(

@@ -121,8 +121,9 @@ def evaluation_batches(
     seed: int,
     limit: int | None = None,
     ends: DocumentEnds | None = None,
+    stride: int | None = None,
 ) -> Iterator[Canvas]:
-    """All of a text in consecutive windows, every writable token free; the last window may be shorter.
+    """All of a text in windows, every writable token free in one of them; the last window may be shorter.
 
     Args:
         ids: the text.
@@ -132,15 +133,17 @@ def evaluation_batches(
         seed: window i is seeded with (seed, i).
         limit: the number of windows, spread evenly over the text; all by default.
         ends: how documents are told apart, where they are not to see each other; windows then hold whole ones.
+        stride: see `Windows`; what is only seen is given.
     """
-    windows = Windows(ids, length, ends)
+    windows = Windows(ids, length, ends, stride)
     chosen = windows.spread(limit)
     writable = vocabulary.writable().numpy()
     for start in range(0, len(chosen), rows):
         part = chosen[start : start + rows]
         made = [windows.documents(number) for number in part]
         texts = [np.concatenate(documents) for documents in made]
-        frozen = [(~writable[text]).tolist() for text in texts]
+        seen = [np.arange(len(text)) < windows.seen(number) for number, text in zip(part, texts, strict=True)]
+        frozen = [(~writable[text] | given).tolist() for text, given in zip(texts, seen, strict=True)]
         seeds = [seed * 1_000_003 + number for number in part]
         numbers = [np.repeat(np.arange(len(documents)), [*map(len, documents)]).tolist() for documents in made]
         separate = None if ends is None else numbers

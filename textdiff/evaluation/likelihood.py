@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from textdiff.data import DocumentEnds, evaluation_batches
+from textdiff.data import DocumentEnds, Windows, evaluation_batches
 from textdiff.errors import DataError
 from textdiff.metrics import LevelProfile, Likelihood, Score, bigram_entropy, estimate_nelbo, unigram_entropy
 from textdiff.model import DiffusionModel
@@ -45,25 +45,38 @@ def measure_nelbo(
     profile: LevelProfile | None = None,
     ends: DocumentEnds | None = None,
     length: int | None = None,
+    stride: int | None = None,
 ) -> Likelihood:
-    """The NELBO of a text in consecutive windows, nothing carried over between them.
+    """The NELBO of a text in windows, nothing carried over between them but what a stride lets them see.
+
+    With a stride each window bounds -log p(what it scores | what stands before it in the window), and by the chain rule the
+    sum bounds the cost of the whole text. Overlapping windows lie within a window's length of each other and cost alike: as
+    many as score a window's length are one unit of the standard error.
 
     Args:
         profile: is given what the windows cost by noise level.
         ends: how documents are told apart, where they are not to see each other.
         length: tokens of a window; by default as many as the model's context.
+        stride: see `Windows`.
 
     Raises:
         DataError: none of the windows has a token that can be scored.
     """
-    batches = evaluation_batches(
-        text.ids, length or model.config.context_length, ROWS, tokenizer.vocabulary, seed, max_windows, ends
-    )
+    length = length or model.config.context_length
+    batches = evaluation_batches(text.ids, length, ROWS, tokenizer.vocabulary, seed, max_windows, ends, stride)
     on_levels = None if profile is None else profile.add
-    found = estimate_nelbo(model.read, model.process, on_device(batches, model, on_windows), repeats, seed, on_levels)
+    read = on_device(batches, model, on_windows)
+    unit = 1 if stride is None else _windows_alike(Windows(text.ids, length, stride=stride), stride, max_windows)
+    found = estimate_nelbo(model.read, model.process, read, repeats, seed, on_levels, unit)
     if not found.tokens:
         raise DataError("the windows that were to be scored hold nothing that the tokenizer can express; score more")
     return found
+
+
+def _windows_alike(windows: Windows, stride: int, limit: int | None) -> int:
+    """How many of the chosen windows, one behind the other, begin within a window's length of the first of them."""
+    overlapping = -(-windows.length // stride)
+    return -(-overlapping * len(windows.spread(limit)) // len(windows))
 
 
 def likelihood_scores(found: Likelihood, text: ScoredText, tokenizer: Tokenizer, sign: str) -> list[Score]:

@@ -39,6 +39,7 @@ def evaluate(
     column: str = "text",
     pairs: PairOptions | None = None,
     separate_documents: bool | None = None,
+    stride: int | None = None,
     on_windows: Callable[[int], None] = lambda done: None,
     profile: LevelProfile | None = None,
 ) -> list[Score]:
@@ -56,27 +57,40 @@ def evaluate(
             given their sources, and `entropy` is left out.
         separate_documents: whether each document is scored by itself, so that it does not see those before and after it. By
             default as the model was trained: only scores of one kind can be compared, and the signature says which it is.
+        stride: sliding windows, which overlap: each but the first scores its last `stride` tokens, given those before them in
+            the window. Every token is scored once, with at least context - stride tokens before it. By default windows
+            stand one behind the other, which is the same as a stride of the whole context, and bounds more loosely.
         on_windows: called with the number of windows that are done.
         profile: is given what windows cost by noise level; pairs give it nothing.
 
     Raises:
         DataError: a file cannot be used, or holds nothing that the tokenizer can express.
-        UsageError: a metric is unknown or a number out of range.
+        UsageError: a metric is unknown or a number out of range; or a stride is given where windows cannot overlap.
         ConfigError: the model or its tokenizer cannot separate documents.
     """
     check_metrics(metrics, METRICS)
     if repeats < 1 or (max_windows is not None and max_windows < 1):
         raise UsageError("repeats and max_windows must be at least 1")
+    stride = _sliding(infiller, stride, separate_documents)
     if infiller.model.config.target_length is not None:
         return _of_pairs(infiller, files, pairs, repeats, max_windows, seed, on_windows) if "nelbo" in metrics else []
     texts = list(load_corpus(files, unit, column))
     text = scored_text(texts, infiller.tokenizer)
     ends = document_ends(infiller, separate_documents)
-    sign = _signature(infiller, texts, repeats, max_windows, seed, packing(ends))
+    sign = _signature(infiller, texts, repeats, max_windows, seed, packing(ends, stride))
     scores: list[Score] = []
     if "nelbo" in metrics:
         found = measure_nelbo(
-            infiller.model, infiller.tokenizer, text, repeats, max_windows, seed, on_windows, profile, ends
+            infiller.model,
+            infiller.tokenizer,
+            text,
+            repeats,
+            max_windows,
+            seed,
+            on_windows,
+            profile,
+            ends,
+            stride=stride,
         )
         scores += likelihood_scores(found, text, infiller.tokenizer, sign)
     if "entropy" in metrics:
@@ -102,12 +116,36 @@ def check_metrics(names: Iterable[str], known: Sequence[str] = (*METRICS, *ASKED
 
 def document_ends(infiller: Infiller, separate: bool | None) -> DocumentEnds | None:
     """How documents are told apart where they are scored by themselves."""
-    model, trained_so = infiller.model, infiller.model.config.separate_documents
-    if not (trained_so if separate is None else separate):
+    model = infiller.model
+    if not _separates(infiller, separate):
         return None
-    if not trained_so:
+    if not model.config.separate_documents:
         require_separable(model.backbone, model.vocabulary, model.config.context_length)
     return DocumentEnds.of(infiller.tokenizer)
+
+
+def _separates(infiller: Infiller, separate: bool | None) -> bool:
+    return infiller.model.config.separate_documents if separate is None else separate
+
+
+def _sliding(infiller: Infiller, stride: int | None, separate: bool | None) -> int | None:
+    """The stride, where windows overlap.
+
+    Raises:
+        UsageError: it is out of range, or there are no windows that could overlap.
+    """
+    if stride is None:
+        return None
+    config = infiller.model.config
+    if not 1 <= stride <= config.context_length:
+        raise UsageError(
+            f"stride must be from 1 to the model's context of {config.context_length} tokens, got {stride}"
+        )
+    if config.target_length is not None:
+        raise UsageError("pairs are scored each by itself, in no windows that could slide: leave the stride out")
+    if _separates(infiller, separate):
+        raise UsageError("documents are scored each by itself, in no windows that could slide: leave the stride out")
+    return None if stride == config.context_length else stride
 
 
 def _of_pairs(

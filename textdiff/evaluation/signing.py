@@ -25,8 +25,13 @@ def sampler_digest(sampler: Sampler, *others: object) -> str:
     return digest([json.dumps(to_config(sampler), sort_keys=True), *map(str, others)])
 
 
-def packing(ends: DocumentEnds | None) -> str:
-    """What a window of text holds: `consecutive` tokens, or whole `documents`, of which each sees itself only."""
+def packing(ends: DocumentEnds | None, stride: int | None = None) -> str:
+    """What a window of text holds: `consecutive` tokens, or whole `documents`, of which each sees itself only.
+
+    With a stride: that windows are `sliding`, and how many tokens each scores.
+    """
+    if stride is not None:
+        return f"sliding:{stride}"
     return "consecutive" if ends is None else "documents"
 
 

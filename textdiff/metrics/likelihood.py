@@ -23,7 +23,7 @@ class Likelihood:
     Attributes:
         nats: total nats of all scored tokens, averaged over repeats.
         tokens: scored tokens; see `scored_tokens`.
-        unscored: valid tokens that are given, such as unknown characters.
+        unscored: valid tokens that are given, such as unknown characters, counted in every window that shows them.
         standard_error: of nats / tokens, taken for what any text of this source costs: it has in it that other windows
             would have been scored, and other noise. As an error for this very text it is too wide. Windows are the
             independent units. Infinite for a single one.
@@ -66,6 +66,7 @@ def estimate_nelbo(
     repeats: int = 1,
     seed: int = 0,
     on_levels: Callable[[int, LevelNats], None] | None = None,
+    unit: int = 1,
 ) -> Likelihood:
     """Estimates the NELBO of all free tokens. That of a left-to-right model is their exact likelihood, and has no noise.
 
@@ -80,6 +81,7 @@ def estimate_nelbo(
         seed: of the levels; the noise of a row comes from the row's own seed.
         on_levels: called with the number of a window, and what it and those that follow cost at their levels; see
             `LevelProfile`.
+        unit: so many rows, one behind the other, are one independent unit of the standard error.
     """
     nats: list[Tensor] = []
     tokens: list[Tensor] = []
@@ -94,7 +96,7 @@ def estimate_nelbo(
         tokens.append(scored_tokens(canvas, process.vocabulary.filler_id).cpu())
         unscored += int((canvas.valid & canvas.frozen).sum())
     exact = estimator_for(process).exact
-    return _summary(torch.cat(nats), torch.cat(tokens), None if exact else torch.cat(first_levels), unscored)
+    return _summary(torch.cat(nats), torch.cat(tokens), None if exact else torch.cat(first_levels), unscored, unit)
 
 
 def scored_tokens(canvas: Canvas, filler: int | None) -> Tensor:
@@ -108,13 +110,22 @@ def scored_tokens(canvas: Canvas, filler: int | None) -> Tensor:
     return (canvas.free & ~fillers).sum(-1) + fillers.any(-1)
 
 
-def _summary(nats: Tensor, tokens: Tensor, levels: Tensor | None, unscored: int) -> Likelihood:
+def _summary(nats: Tensor, tokens: Tensor, levels: Tensor | None, unscored: int, unit: int) -> Likelihood:
+    total, count, exact = float(nats.sum()), int(tokens.sum()), levels is None
+    if unit > 1:
+        # neighbours stand at levels far apart: those of a unit are spread evenly, and units do not differ by level
+        nats, tokens, levels = _by_unit(nats, unit), _by_unit(tokens, unit), None
     some = tokens > 0  # the other windows tell nothing of how much windows differ
     if levels is None:
         error, degrees = ratio_error(nats[some], tokens[some]), float(some.sum()) - 1
     else:
         error, degrees = spread_error(nats[some], tokens[some], levels[some])
-    return Likelihood(float(nats.sum()), int(tokens.sum()), unscored, error, degrees, exact=levels is None)
+    return Likelihood(total, count, unscored, error, degrees, exact)
+
+
+def _by_unit(values: Tensor, unit: int) -> Tensor:
+    """Sums [ceil(N / unit)] of values [N]."""
+    return torch.stack([part.sum() for part in torch.split(values, unit)])
 
 
 def spread_error(nats: Tensor, tokens: Tensor, levels: Tensor) -> tuple[float, float]:

@@ -22,10 +22,12 @@ class NelboMetric(BenchmarkMetric):
     Attributes:
         repeats: noise draws for each window.
         max_windows: score so many windows, spread evenly; all by default.
+        stride: of sliding windows; by default they do not overlap. See `evaluate`.
     """
 
     repeats: int = 1
     max_windows: int | None = None
+    stride: int | None = None
     title: ClassVar[str] = "Likelihood"
     explained: ClassVar[str] = (
         "How well the texts are predicted, the lower the better. The NELBO is an upper bound, and so are the figures made from "
@@ -36,6 +38,8 @@ class NelboMetric(BenchmarkMetric):
     def __post_init__(self) -> None:
         if self.repeats < 1 or (self.max_windows is not None and self.max_windows < 1):
             raise ConfigError("repeats and max_windows must be at least 1")
+        if self.stride is not None and self.stride < 1:
+            raise ConfigError(f"stride must be at least 1, got {self.stride}")
 
     def measure(self, subject: Subject) -> Iterator[Figure]:
         profile = LevelProfile()
@@ -48,6 +52,7 @@ class NelboMetric(BenchmarkMetric):
             seed=subject.seed,
             unit=subject.unit,
             column=subject.column,
+            stride=self.stride,
             on_windows=lambda done: subject.on_progress(f"{done} windows"),
             profile=profile,
         )
