@@ -258,3 +258,9 @@ def test_an_estimate_of_something_else_is_refused(bench: Callable[..., None], mo
     monkeypatch.setattr(HitForm, "weight", lambda *which: 1.5 * right(*which))
     with pytest.raises(SystemExit, match="uniform: the mean of the estimates is"):
         bench("estimators", "--texts", "toy", "--noises", "uniform", "--windows", "32", "--repetitions", "20")
+
+
+def test_precisions_fill_the_same_gaps(rows: Rows) -> None:
+    text = str(ROOT / "data" / "corpus" / "garden.txt")
+    (row,) = rows("precision", text, "--cases", "2", "--rounds", "1")
+    assert row["gaps"] == 2 and row["ratio"] > 0 and 0 <= row["same"] <= 1

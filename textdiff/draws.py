@@ -9,9 +9,9 @@ Source: the mixing function is SplitMix64's (Steele, Lea, Flood 2014, "Fast spli
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,8 +36,7 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 
 def _mix(z: Tensor) -> Tensor:
     if z.is_cuda and (kernels := kernels_of_draws()) is not None:
-        mixed: Tensor = kernels.mix(z)
-        return mixed
+        return kernels.mix(z)
     return _mixed(z)
 
 
@@ -61,18 +60,25 @@ def _uniform(keys: Tensor, columns: int) -> Tensor:
     return bits.to(torch.float64) * 2.0**-53 + 2.0**-54
 
 
+class Kernels(NamedTuple):
+    """`_mixed` and `_uniform` as one piece of work each."""
+
+    mix: Callable[[Tensor], Tensor]
+    uniform: Callable[[Tensor, int], Tensor]
+
+
 @functools.cache
-def kernels_of_draws() -> Any:
-    """The module `draw_kernels`, if it works here and gives the same numbers; else None.
+def kernels_of_draws() -> Kernels | None:
+    """Those of `draw_kernels`, if they work here and give the same numbers; else None.
 
     What is a dozen small pieces of work to torch is one kernel there; a GPU waits for each piece to be asked for.
     """
     try:
-        from textdiff import draw_kernels
+        from textdiff.draw_kernels import mix, uniform
 
         keys = torch.tensor([0, -1, _signed(_GOLDEN)], device="cuda")
-        same = torch.equal(draw_kernels.mix(keys), _mixed(keys))
-        return draw_kernels if same and torch.equal(draw_kernels.uniform(keys, 5), _uniform(keys, 5)) else None
+        same = torch.equal(mix(keys), _mixed(keys)) and torch.equal(uniform(keys, 5), _uniform(keys, 5))
+        return Kernels(mix, uniform) if same else None
     except Exception:  # no Triton, no compiler for it, or a GPU that it does not know: none of it is needed
         return None
 
@@ -110,8 +116,7 @@ class Draws:
     def uniform(self, columns: int = 1) -> Tensor:
         """Float64 [B, columns], uniform on the open interval (0, 1), with 53 random bits each."""
         if self.keys.is_cuda and (kernels := kernels_of_draws()) is not None:
-            numbers: Tensor = kernels.uniform(self.keys, columns)
-            return numbers
+            return kernels.uniform(self.keys, columns)
         return _uniform(self.keys, columns)
 
     def seeds(self) -> Tensor:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textdiff.cli.documents import read_input
-from textdiff.cli.loading import load_infiller
 from textdiff.cli.output import put, put_json
 from textdiff.errors import DataError
 from textdiff.files import atomic_write, require_writable
 
 if TYPE_CHECKING:
-    from textdiff.infiller import Target
+    from textdiff.infiller import Infiller, Target
 
 WRITTEN = "generated"
 """The field of a row that its target goes to."""
@@ -31,7 +30,12 @@ class Source:
 
 
 def write_targets(
-    name: str, field: str, output: Path | None, model: str, device: str | None, as_json: bool, options: dict[str, Any]
+    name: str,
+    field: str,
+    output: Path | None,
+    load: Callable[[], Infiller],
+    as_json: bool,
+    options: dict[str, Any],
 ) -> None:
     """Reads the sources, writes the targets; nothing is written before all of them are there.
 
@@ -39,7 +43,7 @@ def write_targets(
         name: of the file, or "-".
         field: of the rows of a .jsonl.
         output: where the targets go, or None.
-        model, device: what makes them.
+        load: loads what makes them.
         as_json: whether to print one object with all candidates.
         options: of `Infiller.targets`.
     """
@@ -47,7 +51,7 @@ def write_targets(
         require_writable(output)
     rows = name.endswith(".jsonl")
     sources = _sources(name, field, rows)
-    infiller = load_infiller(model, device)
+    infiller = load()
     full = [source for source in sources if source.text.strip()]
     longest, tokenizer = infiller.pair_layout().longest_source, infiller.tokenizer
     for source, ids in zip(full, tokenizer.encode_many([source.text for source in full]), strict=True):

@@ -16,6 +16,7 @@ from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import (
     AsJson,
     Device,
+    Dtype,
     Guidance,
     Guide,
     MinP,
@@ -63,6 +64,7 @@ def generate(
     ] = None,
     model: Model = "default",
     device: Device = None,
+    dtype: Dtype = "float32",
     n: Annotated[int, typer.Option("-n", min=1, max=10_000, metavar="N", help="How many samples.")] = 1,
     max_new_tokens: Annotated[
         int | None,
@@ -113,19 +115,24 @@ def generate(
     if guide is not None:
         if guidance is None:
             raise UsageError("--guide goes with --guidance W, how much to lead away from that model")
-        options["guide"] = load_infiller(guide, device)
+        options["guide"] = load_infiller(guide, device, dtype)
     if condition is not None:
         if watch or any(given is not None for given in (prompt, max_new_tokens, block_size, cache)):
             raise UsageError("--condition takes no prompt, --max-new-tokens, --block-size, --cache or --watch")
         write_targets(
-            condition, field, output, model, device, as_json, {**options, "n": n, "seed": seed, "rerank": rerank}
+            condition,
+            field,
+            output,
+            lambda: load_infiller(model, device, dtype),
+            as_json,
+            {**options, "n": n, "seed": seed, "rerank": rerank},
         )
         return
     if output is not None:
         raise UsageError("--output goes with --condition; send samples to a file with >")
     options |= {"n": n, "max_new_tokens": max_new_tokens, "block_size": block_size, "cache": cache, "seed": seed}
     text = _text(prompt)
-    infiller = load_infiller(model, device)
+    infiller = load_infiller(model, device, dtype)
     if watch:
         from textdiff.cli.watch import watch_samples
 

@@ -20,6 +20,7 @@ from textdiff.cli.loading import load_infiller
 from textdiff.cli.many import fill_many
 from textdiff.cli.options import (
     Device,
+    Dtype,
     MinP,
     Model,
     SamplerName,
@@ -62,6 +63,7 @@ def infill(
     ],
     model: Model = "default",
     device: Device = None,
+    dtype: Dtype = "float32",
     output: Annotated[
         str | None,
         typer.Option(
@@ -144,6 +146,7 @@ def infill(
         spans_file=spans,
         watch=watch,
         trace=trace,
+        dtype=dtype,
     )
     request.check(ranks_here().world)
     options = infill_options(
@@ -158,6 +161,6 @@ def infill(
         score=as_json or trace is not None,
     )
     if request.is_many:
-        fill_many(request, options, model, lambda: load_infiller(model, device))
+        fill_many(request, options, model, lambda: load_infiller(model, device, dtype))
     elif ranks_here().is_first:
-        fill_one(request, options, model, lambda: load_infiller(model, device), watch_delay)
+        fill_one(request, options, model, lambda: load_infiller(model, device, dtype), watch_delay)

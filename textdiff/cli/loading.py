@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from textdiff.backbones.precision import Precision
     from textdiff.infiller import Infiller
 
 
@@ -15,12 +16,12 @@ def hush() -> None:
     logging.set_verbosity_error()
 
 
-def load_infiller(model: str, device: str | None = None) -> Infiller:
+def load_infiller(model: str, device: str | None = None, dtype: Precision = "float32") -> Infiller:
     """`textdiff.load`, quietly."""
     hush()
     from textdiff.infiller import load
 
-    return load(model, device)
+    return load(model, device, dtype)
 
 
 def fingerprint(model: str) -> str:

@@ -46,6 +46,7 @@ class Request:
     spans_file: Path | None = None
     watch: bool = False
     trace: Path | None = None
+    dtype: str = "float32"
 
     @property
     def output_folder(self) -> Path | None:
@@ -91,7 +92,7 @@ class Request:
             CheckpointError: there is no such model.
         """
         texts = {name: value for name, value in options.items() if name != "score"}
-        facts = [__version__, fingerprint(model), self.mask_token, self.field, texts]
+        facts = [__version__, fingerprint(model), self.dtype, self.mask_token, self.field, texts]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def check(self, world: int) -> None:

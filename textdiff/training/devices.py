@@ -46,10 +46,3 @@ def process_count() -> int:
 def processes_here() -> int:
     """How many of them run on this machine, as far as the launcher says."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or process_count()
-
-
-def has_bf16_units() -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())

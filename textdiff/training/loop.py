@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from textdiff.backbones.precision import has_bf16_units
 from textdiff.data import Loader
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError, NonFiniteError, ResourceError
@@ -25,7 +26,7 @@ from textdiff.training.agreeing import largest, of_the_first, smallest, total
 from textdiff.training.batches import batches, lost_worker, workers_for
 from textdiff.training.best import Selection, is_over
 from textdiff.training.config import TrainingConfig
-from textdiff.training.devices import has_bf16_units, make_accelerator, processes_here
+from textdiff.training.devices import make_accelerator, processes_here
 from textdiff.training.ema import ExponentialMovingAverage
 from textdiff.training.gradient import BatchGradient, same_start
 from textdiff.training.keeping import KeptStates, last_good

@@ -65,7 +65,7 @@ def deviation(device: str, name: str) -> float:
 
 
 def _units() -> str:
-    from textdiff.training.devices import has_bf16_units
+    from textdiff.backbones.precision import has_bf16_units
 
     if has_bf16_units():
         return "this device has units for it, so training uses it"
