@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from textdiff.cli.options import Settings, VocabSize
+from textdiff.cli.options import Detokenize, Settings, VocabSize
 from textdiff.cli.output import put, say, show
 from textdiff.cli.reading_meter import ReadingMeter
 from textdiff.cli.tokenizer_choice import tokenizer_choice
@@ -50,6 +50,7 @@ def prepare(
     encoding: Annotated[
         str | None, typer.Option("--encoding", metavar="NAME", help="Of texts: utf-8 by default.")
     ] = None,
+    detokenize: Detokenize = None,
     skip_bad: Annotated[
         int | None, typer.Option("--skip-bad", min=1, metavar="N", help="Leave out up to N rows that cannot be used.")
     ] = None,
@@ -59,7 +60,13 @@ def prepare(
     Training and fine-tuning take the folder as their data and start at once; the text
     need not fit into memory. Given again, the command has nothing to do.
     """
-    reading = {"unit": unit, "column": column, "encoding": encoding, "skip_bad": skip_bad}
+    reading = {
+        "unit": unit,
+        "column": column,
+        "encoding": encoding,
+        "detokenize": detokenize,
+        "skip_bad": skip_bad,
+    }
     plain = {"data": data, "tokenizer": tokenizer, "vocab_size": vocab_size, **reading}
     given = [name.replace("_", "-") for name, value in plain.items() if value]
     if recipe is not None and given:

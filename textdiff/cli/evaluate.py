@@ -12,7 +12,7 @@ import typer
 from textdiff.cli.generation import generated_rows, generation_table, plain_generation, sweep
 from textdiff.cli.infill_tables import plain, printed
 from textdiff.cli.loading import load_infiller
-from textdiff.cli.options import AsJson, Data, Device, Model, SamplerName, Seed, Temperature, check_sampler
+from textdiff.cli.options import AsJson, Data, Detokenize, Device, Model, SamplerName, Seed, Temperature, check_sampler
 from textdiff.cli.orders import order_scores
 from textdiff.cli.output import put, put_json
 from textdiff.cli.tables import aligned
@@ -28,6 +28,7 @@ EXAMPLES = r"""Examples:
   textdiff evaluate -m runs/mine --data test.txt --metrics nelbo --repeats 4
   textdiff evaluate -m runs/mine --data test.jsonl --column body --json
   textdiff evaluate -m runs/mine --data test.txt --metrics nelbo --stride 32
+  textdiff evaluate -m runs/mine --data wiki.test.tokens --detokenize wikitext
   textdiff evaluate --data held-out.txt --metrics infill --baselines
   textdiff evaluate -m runs/de --data a.jsonl --metrics translation --steps 4
   textdiff evaluate --data a.txt --metrics generation --temperatures 0.7,1
@@ -37,6 +38,9 @@ EXAMPLES = r"""Examples:
 Texts longer than the context are scored in windows, one behind the other. With
 --stride N they overlap, and each scores its last N tokens given those before
 them: every token once, with at least context - N tokens before it.
+
+--detokenize puts the tokens of a standard set together to text as people write
+it. All figures are then of that text, its bytes and words too.
 
 The metric infill cuts gaps out of the texts by seed (one word; 2 to 12 words;
 a sentence; 2 to 4 gaps in one document), fills them, and compares the fills
@@ -94,6 +98,7 @@ def evaluate(
         Literal["file", "blank_line", "line"], typer.Option("--unit", help="What a document of a text file is.")
     ] = "file",
     column: Annotated[str, typer.Option("--column", metavar="NAME", help="The column of a table.")] = "text",
+    detokenize: Detokenize = None,
     cases: Annotated[
         int, typer.Option("--cases", min=1, metavar="N", help="infill: so many documents of each kind of gap.")
     ] = 100,
@@ -167,7 +172,6 @@ def evaluate(
         TRANSLATION,
         GenerationTask,
         case_sets,
-        check_metrics,
         evaluate_infilling,
         evaluate_translation,
     )
@@ -180,7 +184,7 @@ def evaluate(
     drawn = sweep(sampler, counts, temperature, temperatures, top_ps)
     task = GenerationTask(samples, max_new_tokens, prompt_tokens, tuple(reference or ()), mauve)
     wanted = METRICS if metrics is None else _names(metrics)
-    check_metrics(wanted)
+    _check_wanted(wanted, detokenize)
     for kind in _names(kinds):
         check_kind(kind)
     ways = (*map(joint_way, _names(lengths)), *(BASELINES if baselines else ()))
@@ -206,6 +210,7 @@ def evaluate(
                 column=column,
                 pairs=pairs,
                 stride=stride,
+                detokenize=detokenize,
                 on_windows=lambda done: status.update(f"scored {done} windows"),
             )
         scores += order_scores(
@@ -272,6 +277,14 @@ def evaluate(
     put("\n".join(tables))
 
 
+def _check_wanted(names: Sequence[str], detokenize: str | None) -> None:
+    from textdiff.evaluation import ASKED, check_metrics
+
+    check_metrics(names)
+    if detokenize is not None and (others := [name for name in names if name in ASKED]):
+        raise UsageError(f"--detokenize is for the metrics nelbo and entropy, and not for {others[0]}")
+
+
 def _count(word: str) -> int:
     if not (word.isascii() and word.isdigit() and int(word) >= 1):
         raise UsageError(f"--steps takes numbers of at least 1 such as 4,10, got {word!r}")
@@ -293,6 +306,8 @@ def score_table(scores: Sequence[Score]) -> str:
     rows = [(s.name, number(s.value, s.standard_error), s.unit, f"n = {s.n:,}") for s in scores]
     signatures = dict.fromkeys(score.signature for score in scores)
     remark = f"\n{ONE_WINDOW}\n" if of_one_window(scores) else ""
+    if any("|detokenize:" in sign for sign in signatures):
+        remark += "\nTokens, bytes and words are those of the detokenised text.\n"
     return aligned(rows) + remark + "".join(f"\n{signature}\n" for signature in signatures)
 
 

@@ -73,6 +73,10 @@ Steps = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Any integer; the same one gives the same result.")]
+Detokenize = Annotated[
+    Literal["wikitext", "ptb", "lm1b", "moses"] | None,
+    typer.Option("--detokenize", help="Put the tokens of such a set together to plain text."),
+]
 SamplerName = Annotated[
     str | None,
     typer.Option("--sampler", metavar="NAME|FILE.yaml", help="How tokens settle; `textdiff list sampler` names all."),

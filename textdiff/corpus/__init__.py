@@ -2,6 +2,7 @@
 
 from textdiff.corpus.checking import CorpusReport, check_corpus
 from textdiff.corpus.chunks import Chunk, chunks_of, stream_chunks
+from textdiff.corpus.detokenizing import Detokenizer, check_detokenizer, detokenize
 from textdiff.corpus.events import Piece, Problem
 from textdiff.corpus.opening import require_file
 from textdiff.corpus.options import ReadOptions, Unit, check_encoding
@@ -11,6 +12,7 @@ from textdiff.corpus.reading import load_corpus, read_corpus
 __all__ = [
     "Chunk",
     "CorpusReport",
+    "Detokenizer",
     "Pair",
     "PairOptions",
     "Piece",
@@ -18,8 +20,10 @@ __all__ = [
     "ReadOptions",
     "Unit",
     "check_corpus",
+    "check_detokenizer",
     "check_encoding",
     "chunks_of",
+    "detokenize",
     "load_corpus",
     "read_corpus",
     "read_pairs",

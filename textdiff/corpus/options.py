@@ -6,6 +6,7 @@ import codecs
 from dataclasses import dataclass
 from typing import Literal
 
+from textdiff.corpus.detokenizing import Detokenizer, check_detokenizer
 from textdiff.errors import ConfigError
 
 Unit = Literal["file", "blank_line", "line"]
@@ -22,14 +23,17 @@ class ReadOptions:
         unit: what a document of a text file is: the whole file, a part between blank lines, or a line (ended by LF or CR LF).
         column: the column of a table that holds the text.
         encoding: of text files and of tables as text; a byte order mark is passed over.
+        detokenize: the standard set whose tokens are put together, or None; see `detokenize`.
     """
 
     unit: Unit = "file"
     column: str = "text"
     encoding: str = "utf-8"
+    detokenize: Detokenizer | None = None
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding)
+        check_detokenizer(self.detokenize)
 
 
 def check_encoding(name: str) -> str:

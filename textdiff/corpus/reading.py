@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from textdiff.corpus.detokenizing import Detokenizer, detokenized
 from textdiff.corpus.events import Event, Piece, Problem, UnreadableError
 from textdiff.corpus.opening import open_utf8, require_file
 from textdiff.corpus.options import ReadOptions, Unit
@@ -31,7 +32,8 @@ def events_of(path: Path, options: ReadOptions, on_bytes: OnBytes = _unwatched) 
     documents = wrong = 0
     try:
         require_file(path)
-        for event in _read(path, options, on_bytes):
+        events = _read(path, options, on_bytes)
+        for event in events if options.detokenize is None else detokenized(events, options.detokenize):
             if isinstance(event, Piece):
                 documents += event.last
             else:
@@ -113,10 +115,11 @@ def load_corpus(
     column: str = "text",
     encoding: str = "utf-8",
     skip_bad: bool | int = False,
+    detokenize: Detokenizer | None = None,
 ) -> Iterator[str]:
     """Yields the documents of some files whole; see `read_corpus`."""
     parts: list[str] = []
-    for piece in read_corpus(paths, ReadOptions(unit, column, encoding), skip_bad):
+    for piece in read_corpus(paths, ReadOptions(unit, column, encoding, detokenize), skip_bad):
         parts.append(piece.text)
         if piece.last:
             yield parts[0] if len(parts) == 1 else "".join(parts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from textdiff.backbones import require_separable
-from textdiff.corpus import PairOptions, Unit, load_corpus, read_pairs
+from textdiff.corpus import Detokenizer, PairOptions, Unit, load_corpus, read_pairs
 from textdiff.data import DocumentEnds, encode_corpus, encode_pairs
 from textdiff.errors import DataError, UsageError, nearest
 from textdiff.evaluation.generation import GENERATION
@@ -40,6 +40,7 @@ def evaluate(
     pairs: PairOptions | None = None,
     separate_documents: bool | None = None,
     stride: int | None = None,
+    detokenize: Detokenizer | None = None,
     on_windows: Callable[[int], None] = lambda done: None,
     profile: LevelProfile | None = None,
 ) -> list[Score]:
@@ -60,6 +61,8 @@ def evaluate(
         stride: sliding windows, which overlap: each but the first scores its last `stride` tokens, given those before them in
             the window. Every token is scored once, with at least context - stride tokens before it. By default windows
             stand one behind the other, which is the same as a stride of the whole context, and bounds more loosely.
+        detokenize: the standard set whose tokens are put together to text as people write it; see `textdiff.corpus.detokenize`.
+            All figures are then of that text, bytes and words too, and the signature says so.
         on_windows: called with the number of windows that are done.
         profile: is given what windows cost by noise level; pairs give it nothing.
 
@@ -73,11 +76,13 @@ def evaluate(
         raise UsageError("repeats and max_windows must be at least 1")
     stride = _sliding(infiller, stride, separate_documents)
     if infiller.model.config.target_length is not None:
+        if detokenize is not None:
+            raise UsageError("pairs are read as they are: leave detokenize out")
         return _of_pairs(infiller, files, pairs, repeats, max_windows, seed, on_windows) if "nelbo" in metrics else []
-    texts = list(load_corpus(files, unit, column))
+    texts = list(load_corpus(files, unit, column, detokenize=detokenize))
     text = scored_text(texts, infiller.tokenizer)
     ends = document_ends(infiller, separate_documents)
-    sign = _signature(infiller, texts, repeats, max_windows, seed, packing(ends, stride))
+    sign = _signature(infiller, texts, repeats, max_windows, seed, packing(ends, stride), detokenize)
     scores: list[Score] = []
     if "nelbo" in metrics:
         found = measure_nelbo(
@@ -166,8 +171,15 @@ def _of_pairs(
 
 
 def _signature(
-    infiller: Infiller, texts: Sequence[str], repeats: int, max_windows: int | None, seed: int, packed: str
+    infiller: Infiller,
+    texts: Sequence[str],
+    repeats: int,
+    max_windows: int | None,
+    seed: int,
+    packed: str,
+    detokenize: Detokenizer | None,
 ) -> str:
     windows = "all" if max_windows is None else max_windows
-    own = {"data": digest(texts), "packing": packed, "windows": windows, "repeats": repeats, "seed": seed}
+    read = {} if detokenize is None else {"detokenize": detokenize}
+    own = {"data": digest(texts), **read, "packing": packed, "windows": windows, "repeats": repeats, "seed": seed}
     return signature({**model_parts(infiller), **own})

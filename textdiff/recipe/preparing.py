@@ -111,6 +111,7 @@ def _made_from(
         except OSError as error:
             raise DataError(f"{error.filename} cannot be read: {system_words(error)}") from None
     options = {"unit": data.unit, "column": data.column, "encoding": data.encoding, "skip_bad": data.skip_bad}
+    options |= {} if data.detokenize is None else {"detokenize": data.detokenize}
     return {**options, "tokenizer": tokenizer, "files": found}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from textdiff.backbones import BackboneConfig, DiTConfig, LoraConfig
-from textdiff.corpus import PairOptions, ReadOptions, check_encoding
+from textdiff.corpus import Detokenizer, PairOptions, ReadOptions, check_encoding
 from textdiff.data import GapMaker, WholeTask
 from textdiff.errors import ConfigError
 from textdiff.infiller import DefaultSamplers
@@ -55,6 +55,8 @@ class DataConfig:
         unit: what a document of a text file is: `file`, `blank_line` (a part between blank lines) or `line`.
         column: the column of a table that holds the text.
         encoding: of text files and of tables as text.
+        detokenize: the standard set that the text is from, such as `wikitext`, if its tokens are to be put together to text as
+            people write it; see `textdiff.corpus.detokenize`. Held-out text is read likewise, and scored in its own bytes.
         skip_bad: whether rows of tables, and lines where the unit is `line`, that cannot be used are left out instead of being
             an error; a number is how many at most.
         separate_documents: whether the documents of a sample do not see each other (intra-document masking): for short ones,
@@ -69,6 +71,7 @@ class DataConfig:
     unit: Literal["file", "blank_line", "line"] = "file"
     column: str = "text"
     encoding: str = "utf-8"
+    detokenize: Detokenizer | None = None
     skip_bad: bool | int = False
     separate_documents: bool = False
     pairs: PairsConfig | None = None
@@ -81,10 +84,12 @@ class DataConfig:
             raise ConfigError(f"validation_share must be between 0 and 0.5, got {self.validation_share}")
         if self.pairs is not None and self.separate_documents:
             raise ConfigError("separate_documents: a pair stands alone in its sample as it is; leave it out")
+        if self.pairs is not None and self.detokenize is not None:
+            raise ConfigError("detokenize: pairs are read as they are; leave it out")
 
     def options(self) -> ReadOptions:
         """How the files are read."""
-        return ReadOptions(self.unit, self.column, self.encoding)
+        return ReadOptions(self.unit, self.column, self.encoding, self.detokenize)
 
     def pair_options(self) -> PairOptions | None:
         """How the files are read as pairs, if they are."""
