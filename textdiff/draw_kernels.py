@@ -13,7 +13,8 @@ def mix(z: Tensor) -> Tensor:
     z = z.contiguous()
     out = torch.empty_like(z)
     if z.numel():
-        _mix_kernel[(triton.cdiv(z.numel(), _SIZE),)](z, out, z.numel(), SIZE=_SIZE)
+        with torch.cuda.device_of(z):  # Triton launches on the current device, wherever tensors are
+            _mix_kernel[(triton.cdiv(z.numel(), _SIZE),)](z, out, z.numel(), SIZE=_SIZE)
     return out
 
 
@@ -21,7 +22,9 @@ def uniform(keys: Tensor, columns: int) -> Tensor:
     """Float64 [B, columns] on (0, 1), from keys Long [B]."""
     out = torch.empty(len(keys), columns, dtype=torch.float64, device=keys.device)
     if out.numel():
-        _uniform_kernel[(triton.cdiv(out.numel(), _SIZE),)](keys.contiguous(), out, columns, out.numel(), SIZE=_SIZE)
+        grid = (triton.cdiv(out.numel(), _SIZE),)
+        with torch.cuda.device_of(out):
+            _uniform_kernel[grid](keys.contiguous(), out, columns, out.numel(), SIZE=_SIZE)
     return out
 
 
