@@ -60,7 +60,8 @@ def evaluate(
             default as the model was trained: only scores of one kind can be compared, and the signature says which it is.
         stride: sliding windows, which overlap: each but the first scores its last `stride` tokens, given those before them in
             the window. Every token is scored once, with at least context - stride tokens before it. By default windows
-            stand one behind the other, which is the same as a stride of the whole context, and bounds more loosely.
+            stand one behind the other, which is the same as a stride of the whole context; a token then sees less before it.
+            A lesser stride need not give a lesser bound: that depends on how well the model goes on from a text.
         detokenize: the standard set whose tokens are put together to text as people write it; see `textdiff.corpus.detokenize`.
             All figures are then of that text, bytes and words too, and the signature says so.
         on_windows: called with the number of windows that are done.
