@@ -41,7 +41,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stub() -> Iterator[StubInfiller]:
     """The model that commands get."""
     infiller = StubInfiller()
-    with patch("textdiff.cli.infill.load_infiller", lambda name, device: infiller):
+    with patch("textdiff.cli.infill.load_infiller", lambda *_: infiller):
         yield infiller
 
 
@@ -290,13 +290,13 @@ def test_an_interrupt_says_how_to_go_on(desk: Path, model: Path, monkeypatch: py
 
     monkeypatch.setattr(stub, "infill", interrupt)
     words = ["infill", "letters", "-m", model, "-o", "filled"]
-    with patch("textdiff.cli.infill.load_infiller", lambda name, device: stub):
+    with patch("textdiff.cli.infill.load_infiller", lambda *_: stub):
         ended = run(*words)
     assert ended.code == 130
     assert ended.err.startswith("textdiff: interrupted; 1 document filled (1 gap)")
     assert ended.err.endswith("What is filled is kept: the same command goes on from here\n")
     rest = StubInfiller()
-    with patch("textdiff.cli.infill.load_infiller", lambda name, device: rest):
+    with patch("textdiff.cli.infill.load_infiller", lambda *_: rest):
         assert run(*words).code == 0
     assert len(rest.filled) == 2
     assert read_all(desk / "filled") == expected(LETTERS)

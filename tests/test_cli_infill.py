@@ -106,7 +106,7 @@ def test_the_document_goes_where_it_is_sent(letter: Path, model: Path, tmp_path:
 
 
 def test_a_file_that_changed_meanwhile_is_left_alone(letter: Path, model: Path) -> None:
-    def meddle(name: str, device: str | None) -> textdiff.Infiller:
+    def meddle(name: str, *_: object) -> textdiff.Infiller:
         letter.write_bytes(b"something newer")
         return textdiff.load(name)
 
@@ -339,7 +339,7 @@ class Recorder:
         return stub_result(documents, self.texts, **self.facts)
 
     def run(self, *words: object, document: bytes = LETTER, terminal: bool = False) -> Ended:
-        with patch("textdiff.cli.infill.load_infiller", lambda name, device: self):
+        with patch("textdiff.cli.infill.load_infiller", lambda *_: self):
             return run("infill", "-", *words, stdin=document, terminal=terminal)
 
 

@@ -37,7 +37,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stub() -> Iterator[StubInfiller]:
     """The model that commands get."""
     infiller = StubInfiller()
-    with patch("textdiff.cli.infill.load_infiller", lambda name, device: infiller):
+    with patch("textdiff.cli.infill.load_infiller", lambda *_: infiller):
         yield infiller
 
 

@@ -57,7 +57,7 @@ WRITES = {"open", "fsync"} | {"os." + n for n in "rename mkdir remove rmdir chmo
 batch.CHUNK_DOCUMENTS = 1
 
 def infill(words, log=None):
-    with patch("textdiff.cli.infill.load_infiller", lambda name, device: StubInfiller(log)):
+    with patch("textdiff.cli.infill.load_infiller", lambda *_: StubInfiller(log)):
         return main(["infill", *words])
 
 def run_until(point, rank, world, port, words):

@@ -199,7 +199,7 @@ def test_closed_streams_are_said(
 
 
 def test_success_says_nothing(letter: Path, model: Path, recwarn: pytest.WarningsRecorder) -> None:
-    def load(name: str, device: str | None) -> Infiller:
+    def load(name: str, *_: object) -> Infiller:
         warnings.warn("third parties warn", UserWarning, stacklevel=2)
         return load_infiller(name)
 

@@ -35,12 +35,12 @@ EXAMPLES = r"""Examples:
   textdiff evaluate --data a.txt --metrics nelbo,order_bound --max-windows 4
   textdiff evaluate --data a.txt --metrics decoder --sampler margin --steps 64
 
-Texts longer than the context are scored in windows, one behind the other. With
---stride N they overlap, and each scores its last N tokens given those before
-them: every token once, with at least context - N tokens before it.
+Texts longer than the context are scored in windows, one behind the other.
+With --stride N they overlap, and each scores its last N tokens given those
+before them: every token once, with at least context - N tokens before it.
 
---detokenize puts the tokens of a standard set together to text as people write
-it. All figures are then of that text, its bytes and words too.
+--detokenize puts the tokens of a standard set together to text as people
+write it. All figures are then of that text, its bytes and words too.
 
 The metric infill cuts gaps out of the texts by seed (one word; 2 to 12 words;
 a sentence; 2 to 4 gaps in one document), fills them, and compares the fills
@@ -67,7 +67,8 @@ The metrics order_bound and decoder are for absorbing noise, and score 4
 windows unless told otherwise. order_bound is the bound over --orders random
 orders, one token at a time, or that of sampling in --steps. decoder is the
 exact likelihood of a --sampler whose order does not look at the answer:
-left_to_right, dilated, margin, entropy, entropy_bound, klass, top_probability.
+left_to_right, dilated, margin, entropy, entropy_bound, klass or
+top_probability.
 Definitions: python -c "help('textdiff.evaluation.orders')"
 """
 
