@@ -46,6 +46,9 @@ def test_scores_are_those_of_the_windows(text: Path) -> None:
     assert [score.name for score in found] == names
     assert [score.value for score in found[::2]] == pytest.approx([float(n.sum()) / tokens for n in (bound, exact)])
     assert all(score.n == tokens and 0 < score.standard_error < 1 for score in found[::2])
+    assert all(score.degrees_of_freedom == 1 for score in found)  # so an interval is wide: by Student's t
+    low, high = found[0].interval or (0, 0)
+    assert (high - low) / 2 == pytest.approx(12.706 * found[0].standard_error, rel=1e-3)
     for per_token, per_byte in zip(found[::2], found[1::2], strict=True):
         ratio = per_byte.value / per_token.value
         assert ratio == pytest.approx(tokens / per_byte.n / math.log(2), rel=0.02)
@@ -73,6 +76,7 @@ def test_the_command_gives_a_row_for_each_number_of_steps(text: Path) -> None:
     done = run(*words, "--steps", "2,4", "--json")
     assert done.code == 0, done.err
     names = [score["name"] for score in json.loads(done.out)["scores"]]
+    assert "One window was scored" in run(*words, "--steps", "2").text
     assert [n for n in names if "bits" not in n] == [
         "order_bound_in_2_steps", "decoder_in_2_steps", "order_bound_in_4_steps", "decoder_in_4_steps",
     ]  # fmt: skip

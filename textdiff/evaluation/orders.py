@@ -12,8 +12,8 @@ A window of F tokens takes up to F network calls an order, or as many as the sam
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,12 +21,12 @@ from torch import Tensor
 
 from textdiff.corpus import Unit, load_corpus
 from textdiff.data import evaluation_batches
-from textdiff.errors import UsageError
-from textdiff.evaluation.likelihood import ROWS, on_device
+from textdiff.errors import DataError, UsageError
+from textdiff.evaluation.likelihood import ROWS, likelihood_scores, on_device
 from textdiff.evaluation.running import DECODER, ORDER_BOUND, document_ends, scored_text
 from textdiff.evaluation.signing import digest, model_parts, packing, sampler_digest
 from textdiff.infiller import Infiller
-from textdiff.metrics import Score, signature
+from textdiff.metrics import Likelihood, Score, signature
 from textdiff.metrics.likelihood import ratio_error, scored_tokens
 from textdiff.metrics.orders import decoder_nats, importance_weighted, order_nats
 from textdiff.sampling import Sampler
@@ -131,19 +131,12 @@ def _scores(
         nats.append(nats_of(canvas))
         tokens.append(scored_tokens(canvas, vocabulary.filler_id).cpu())
     costs, counts = torch.cat(nats), torch.cat(tokens)
-    count, writable = int(counts.sum()), int(vocabulary.writable()[torch.from_numpy(text.ids).long()].sum())
-    mean, error = float(costs.sum()) / max(1, count), ratio_error(costs, counts)
-    per_byte = writable / text.bytes / math.log(2)
+    some = counts > 0  # as in the NELBO's own error
+    if not some.any():
+        raise DataError("the windows that were to be scored hold nothing that the tokenizer can express; score more")
+    error, degrees = ratio_error(costs[some], counts[some]), float(some.sum()) - 1
     parts = {"data": digest(texts), "packing": packing(ends), "windows": windows, **own, "seed": seed}
     sign = signature({**model_parts(infiller), **parts})
-    return [
-        Score(name, mean, "nats/token", count, error, sign),
-        Score(
-            f"{name}_bits_per_byte",
-            mean * per_byte,
-            "bits/byte",
-            round(count * text.bytes / writable),
-            error * per_byte,
-            sign,
-        ),
-    ]
+    found = Likelihood(float(costs.sum()), int(counts.sum()), 0, error, degrees)
+    per_token, per_byte = likelihood_scores(found, text, infiller.tokenizer, sign)[:2]
+    return [replace(per_token, name=name), replace(per_byte, name=f"{name}_bits_per_byte")]

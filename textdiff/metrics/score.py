@@ -52,12 +52,13 @@ class Score:
         return (self.value - margin, self.value + margin)
 
 
+_LIKELIHOODS = ("nelbo", "exact_nll", "order_bound", "decoder")
 ONE_WINDOW = "One window was scored; an interval needs more text."
 
 
 def of_one_window(scores: Iterable[Score]) -> bool:
     """Whether a likelihood among the scores has no standard error, as that of a single window."""
-    errors = [score.standard_error for score in scores if score.name in ("nelbo", "exact_nll")]
+    errors = [score.standard_error for score in scores if score.name.startswith(_LIKELIHOODS)]
     return any(error is None or not math.isfinite(error) for error in errors)
 
 
