@@ -196,3 +196,10 @@ def test_other_samplers_and_other_noise_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match="orders are for absorbing noise"):
             ask(UniformProcess(VOCABULARY))
+
+
+def test_a_network_that_reads_the_time_is_told_how_much_is_left() -> None:
+    """One token at a time: of three tokens t is 1, then two thirds, then one third."""
+    ids, denoise = torch.tensor([3, 5, 2]), wild_denoiser(VOCABULARY)
+    costs = [cost(denoise, ids, order) for order in itertools.permutations(range(3))]
+    assert near(order_nats(denoise, PROCESS, canvas_of(ids[None]), 40)[0], costs)
