@@ -41,6 +41,30 @@ def moves(process: ForwardProcess, laws: Tensor, s: float, t: float) -> Tensor:
     return joint / joint.sum(-1, keepdim=True)
 
 
+def reverse_rates(process: ForwardProcess, laws: Tensor, t: float) -> Tensor:
+    """Of jumps from each state's token to another: the forward rate back, by differences, times p_t(j) / p_t(z). [S, L, V]."""
+    step = 1e-6
+    t = min(t, 1 - 2 * step)  # at 1 itself the ratios are 0 and the forward rates infinite
+    ids = states(process.vocabulary, laws.shape[1])
+    none = torch.eye(process.vocabulary.size, dtype=torch.float64)
+    forward = (transitions(process, t, t + step) - none) / step
+    at_t = laws @ transitions(process, 0.0, t)
+    here = at_t.gather(-1, ids.unsqueeze(-1))
+    rates = torch.where(here > 0, forward.T[ids] * at_t / here, 0.0)
+    return rates.scatter(-1, ids.unsqueeze(-1), 0.0)
+
+
+def leaping(process: ForwardProcess, laws: Tensor, s: float, t: float, leaves: Callable[[Tensor], Tensor]) -> Tensor:
+    """A step of constant rates: a token changes with probability leaves(expected jumps). At s = 0 Bayes' rule."""
+    if s == 0:
+        return posterior(process, laws, s, t)
+    ids = states(process.vocabulary, laws.shape[1])
+    rates = reverse_rates(process, laws, t)
+    total = rates.sum(-1, keepdim=True)
+    moved = torch.where(total > 0, leaves(total * (t - s)) * rates / total, 0.0)
+    return independent(moved.scatter(-1, ids.unsqueeze(-1), 1 - moved.sum(-1, keepdim=True)), ids)
+
+
 def guided(strong: Tensor, weak: Tensor, weight: float) -> Tensor:
     """Laws in proportion to strong^w weak^(1 - w)."""
     mixed = torch.where(strong > 0, strong**weight * weak ** (1 - weight), 0.0)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from textdiff.draws import Draws
+from textdiff.errors import ConfigError
 from textdiff.processes.numerics import at
-from textdiff.registry import family
+from textdiff.registry import family, name_of
 from textdiff.schedules import Schedule
 from textdiff.vocabulary import Vocabulary
 
@@ -51,6 +52,14 @@ class ForwardProcess(ABC):
     @abstractmethod
     def posterior(self, log_p_x0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """log p(x_s | x_t) under the denoiser, s < t. Packed, [N, V]. At s = 0 it is log p(x_0 | x_t)."""
+
+    def log_rates(self, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """log of the rates at which reversed time leads from x_t to each id, per unit of t. Packed, [N, V]; -inf at x_t.
+
+        Raises:
+            ConfigError: the process knows only whole steps.
+        """
+        raise ConfigError(f"{name_of(self)} noise moves in whole steps and has no rates: take the posterior transition")
 
     @abstractmethod
     def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:

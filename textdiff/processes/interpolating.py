@@ -71,6 +71,20 @@ class InterpolatingProcess(ForwardProcess):
         joint = moved.scatter(-1, x_t.unsqueeze(-1), stayed.unsqueeze(-1))
         return joint.log_softmax(-1).to(wide(log_p_x0).dtype)
 
+    def log_rates(self, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """log of lambda_t(z) p_t(j) / p_t(z) for z = x_t and j != z, with p_t = alpha_t p_x0 + b_t: what jumps to z, reversed.
+
+        Source: arXiv 2205.14987, Proposition 1; with p_t(j) / p_t(z) as the concrete score, SEDD, arXiv 2310.16834, Eq. 3.
+        """
+        t = t.to(torch.float64).expand(x_t.shape)
+        # At t = 1 alpha is 0 and lambda infinite; their product is what matters.
+        alpha = self.schedule.alpha(t).clamp(min=TINY).log().unsqueeze(-1)
+        log_p = torch.logaddexp(alpha + log_p_x0, safe_log(self._noise(t)))
+        rate = self._rate(x_t, t)
+        here = rate > 0  # elsewhere noise never leads to x_t, and no ratio matters
+        leaves = safe_log(rate) - torch.where(here, at(log_p, x_t), 0.0)
+        return (log_p + leaves.unsqueeze(-1)).scatter(-1, x_t.unsqueeze(-1), -torch.inf).to(wide(log_p_x0).dtype)
+
     def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         t = t.to(torch.float64).expand(x_t.shape)
         alpha = self.schedule.alpha(t).unsqueeze(-1)

@@ -24,7 +24,13 @@ from textdiff.sampling.accept import (
 from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid
 from textdiff.sampling.renoise import NeverRenoise, RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise
 from textdiff.sampling.sampler import Sampler
-from textdiff.sampling.transitions import AcceptTransition, MaskPredictTransition, PosteriorTransition
+from textdiff.sampling.transitions import (
+    AcceptTransition,
+    EulerTransition,
+    MaskPredictTransition,
+    PosteriorTransition,
+    TauLeapingTransition,
+)
 from textdiff.sampling.warps import TemperatureWarp
 
 _COLD = (TemperatureWarp(0.0),)
@@ -51,6 +57,9 @@ _PRESETS = {
     "remdm_loop": Sampler(steps=128, grid=LoopGrid(), renoise=RemdmLoopRenoise()),
     "left_to_right": Sampler(grid=FirstHittingGrid(), accept=LeftToRightAccept()),
     "posterior": Sampler(steps=128, transition=PosteriorTransition()),
+    "analytic": Sampler(steps=128, transition=PosteriorTransition()),
+    "euler": Sampler(steps=128, transition=EulerTransition()),
+    "tau_leaping": Sampler(steps=128, transition=TauLeapingTransition()),
 }
 
 
