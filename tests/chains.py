@@ -135,6 +135,30 @@ def mask_predict(vocabulary: Vocabulary, laws: Tensor, law: Remembered, staying:
     return after
 
 
+def fresh_noise(
+    process: ForwardProcess, laws: Tensor, s: float, t: float, choose: Callable[[Tensor, Tensor], list[int]]
+) -> Tensor:
+    """One step: x_0 ~ p(x_0 | x_t) at both positions, those that are chosen from (laws, proposals) stay, the rest is noise."""
+    ids = states(process.vocabulary, laws.shape[1])
+    if s == 0:
+        return posterior(process, laws, 0.0, t)
+    law, kernel = moves(process, laws, 0.0, t), torch.zeros(len(ids), len(ids), dtype=torch.float64)
+    writable = process.vocabulary.writable().nonzero().flatten().tolist()
+    for number, proposal in itertools.product(
+        range(len(ids)), map(torch.tensor, itertools.product(writable, repeat=2))
+    ):
+        if law[number].isnan().any():
+            continue
+        stays = torch.zeros(2, dtype=torch.bool)
+        stays[choose(law[number], proposal)] = True
+        drawn = float(confidence(law[number], proposal).prod())
+        for noise in itertools.product(writable, repeat=int((~stays).sum())):
+            after = proposal.clone()
+            after[~stays] = torch.tensor(noise, dtype=torch.long)
+            kernel[number, state_number(after[None], process.vocabulary)] += drawn / len(writable) ** len(noise)
+    return kernel
+
+
 def one_at_a_time(vocabulary: Vocabulary, laws: Tensor) -> Tensor:
     """One masked position, chosen uniformly, takes its token."""
     return _choosing(vocabulary, laws, lambda law, proposal: [(1 / len(law), [i]) for i in range(len(law))])

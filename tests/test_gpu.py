@@ -227,12 +227,15 @@ def test_draws_follow_the_law_and_are_those_of_the_cpu(sampler: Sampler) -> None
     assert float((here == drawn).all(-1).double().mean()) > 0.999
 
 
+_FOR_ANY_NOISE = ("analytic", "d3pm", "diffusion_gemma", "euler", "posterior", "tau_leaping")
+
+
 @pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_writes_on_the_device(name: str, process: str) -> None:
     """With our own network: writable ids at free positions, nothing else changed, no call wasted."""
     model, canvas = model_of(process, DEVICE).eval(), canvas_on(DEVICE)
-    if process != "absorbing" and name not in ("posterior", "d3pm", "analytic", "euler", "tau_leaping"):
+    if process != "absorbing" and name not in _FOR_ANY_NOISE:
         pytest.skip("this preset is for absorbing noise")
     samples = preset(name).sample(model.denoise, model.process, canvas)
     assert samples.ids.device == canvas.ids.device

@@ -24,14 +24,16 @@ from textdiff.sampling.accept import (
 from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid
 from textdiff.sampling.renoise import NeverRenoise, RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise
 from textdiff.sampling.sampler import Sampler
+from textdiff.sampling.stops import StableAndConfidentStop
 from textdiff.sampling.transitions import (
     AcceptTransition,
     EulerTransition,
+    FreshNoiseTransition,
     MaskPredictTransition,
     PosteriorTransition,
     TauLeapingTransition,
 )
-from textdiff.sampling.warps import TemperatureWarp
+from textdiff.sampling.warps import CoolingWarp, TemperatureWarp
 
 _COLD = (TemperatureWarp(0.0),)
 _PRESETS = {
@@ -58,6 +60,13 @@ _PRESETS = {
     "left_to_right": Sampler(grid=FirstHittingGrid(), accept=LeftToRightAccept()),
     "posterior": Sampler(steps=128, transition=PosteriorTransition()),
     "analytic": Sampler(steps=128, transition=PosteriorTransition()),
+    "diffusion_gemma": Sampler(
+        steps=48,
+        transition=FreshNoiseTransition(greedy_end=True),
+        accept=EntropyBoundAccept(),
+        warps=(CoolingWarp(0.8, 0.4, by="time"),),
+        stop=StableAndConfidentStop(),
+    ),
     "euler": Sampler(steps=128, transition=EulerTransition()),
     "tau_leaping": Sampler(steps=128, transition=TauLeapingTransition()),
 }

@@ -25,7 +25,7 @@ from textdiff.sampling.samples import Event, Samples
 from textdiff.sampling.state import State
 from textdiff.sampling.step import Step, Stream, begin_step
 from textdiff.sampling.stops import AllSettledStop, Stop
-from textdiff.sampling.transitions import AcceptTransition, Move, Transition
+from textdiff.sampling.transitions import AcceptTransition, FreshNoiseTransition, Move, Transition
 from textdiff.sampling.warps import Warp
 from textdiff.text.canvas import Canvas
 
@@ -63,6 +63,8 @@ class Sampler:
         if self.transition.alone and not (self.accept == RandomAccept() and isinstance(self.renoise, NeverRenoise)):
             name = name_of(self.transition)
             raise ConfigError(f"the {name} transition decides alone what settles: leave accept and renoise out")
+        if isinstance(self.transition, FreshNoiseTransition) and not isinstance(self.renoise, NeverRenoise):
+            raise ConfigError("the fresh_noise transition puts back to noise what is not accepted: leave renoise out")
         if isinstance(self.grid, AdaptiveGrid) and not (
             isinstance(self.transition, AcceptTransition)
             and self.accept.settles_some

@@ -3,6 +3,7 @@
 from textdiff.sampling.transitions.accept import AcceptTransition
 from textdiff.sampling.transitions.base import Move, Transition, data_posterior
 from textdiff.sampling.transitions.euler import EulerTransition
+from textdiff.sampling.transitions.fresh_noise import FreshNoiseTransition
 from textdiff.sampling.transitions.mask_predict import MaskPredictTransition
 from textdiff.sampling.transitions.posterior import PosteriorTransition
 from textdiff.sampling.transitions.tau_leaping import TauLeapingTransition
@@ -10,6 +11,7 @@ from textdiff.sampling.transitions.tau_leaping import TauLeapingTransition
 __all__ = [
     "AcceptTransition",
     "EulerTransition",
+    "FreshNoiseTransition",
     "MaskPredictTransition",
     "Move",
     "PosteriorTransition",

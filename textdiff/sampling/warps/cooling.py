@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -16,19 +17,22 @@ from textdiff.sampling.warps.base import Warp
 @register(Warp, "cooling")
 @dataclass(frozen=True)
 class CoolingWarp(Warp):
-    """p^(1/temperature), with a temperature that goes from `start` to `end` as the share of noise in a row falls.
+    """p^(1/temperature), with a temperature that goes from `start` to `end` as a row loses its noise.
 
     It is end + (start - end) share^power: with a large power the tail of a run is nearly as cold as its end (the greedy tail
-    of Duo, arXiv 2506.10892), with a start below the end it warms up instead.
+    of Duo, arXiv 2506.10892), with a start below the end it warms up instead. Where nothing settles before the end, the time
+    tells what is left.
 
     Attributes:
         start, end: finite, above 0.
         power: above 0; 1 is linear.
+        by: what share is: `noise`, of the tokens of a row that have not settled, or `time`, of the time to come.
     """
 
     start: float = 1.0
     end: float = 0.5
     power: float = 1.0
+    by: Literal["noise", "time"] = "noise"
 
     def __post_init__(self) -> None:
         for name in ("start", "end", "power"):
@@ -37,9 +41,9 @@ class CoolingWarp(Warp):
                 raise ConfigError(f"{name} must be a finite number above 0, got {value}")
 
     def at(self, step: Step) -> Warp:
-        share = step.noisy.sum(-1) / step.free.sum(-1).clamp(min=1)
+        share = step.t if self.by == "time" else step.noisy.sum(-1) / step.free.sum(-1).clamp(min=1)
         warmth = self.end + (self.start - self.end) * share**self.power
-        return _Cooled(warmth[step.row].unsqueeze(-1))
+        return _Cooled(warmth[step.row].unsqueeze(-1).to(step.log_p.dtype))
 
     def __call__(self, log_p: Tensor) -> Tensor:
         return log_p
