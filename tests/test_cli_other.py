@@ -19,7 +19,7 @@ from textdiff.cli.info import card_lines
 from textdiff.evaluation import evaluate
 from textdiff.files import verify_folder
 from textdiff.metrics import Score
-from textdiff.sampling import Accept, preset_names
+from textdiff.sampling import Accept, preset_names, preset_note
 from textdiff.text.tokenizers import load_tokenizer
 
 
@@ -132,6 +132,17 @@ def test_every_component_is_listed() -> None:
     assert all(entry["summary"] for family in found["families"][:-1] for entry in family["members"])
     shown = run("list").text
     assert all(f"\n  {name}" in shown for members in listed.values() for name in members)
+
+
+def test_what_is_said_of_a_preset_can_be_typed() -> None:
+    """The options that its authors ran it with."""
+    remarks = {name: preset_note(name) for name in preset_names()}
+    said = {name: note.removeprefix("Its authors' runs: ") for name, note in remarks.items() if "runs:" in note}
+    assert sorted(said) == ["remdm", "remdm_confidence", "remdm_loop"]
+    for name, options in said.items():
+        ended = run("generate", "--sampler", name, *options.replace("1024", "2").split(), "--max-new-tokens", 3)
+        assert (ended.code, ended.err) == (0, "")
+    assert said["remdm"] in run("list", "sampler").text
 
 
 @pytest.mark.parametrize(

@@ -56,14 +56,15 @@ def catalogue() -> list[dict[str, Any]]:
 
 def _samplers() -> dict[str, Any]:
     from textdiff.registry import to_config
-    from textdiff.sampling import Sampler, preset, preset_names
+    from textdiff.sampling import Sampler, preset, preset_names, preset_note
 
     default = to_config(Sampler())
     members = []
     for name in preset_names():
         config = to_config(preset(name))
         own = {key: value for key, value in config.items() if key == "steps" or value != default[key]}
-        members.append({"name": name, "summary": "", "options": [{"name": k, "default": v} for k, v in own.items()]})
+        options = [{"name": k, "default": v} for k, v in own.items()]
+        members.append({"name": name, "summary": preset_note(name), "options": options})
     summary = "What --sampler names, as they differ from the plain sampler."
     return {"family": "Sampler", "summary": summary, "members": members}
 

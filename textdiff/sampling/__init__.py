@@ -4,7 +4,7 @@ from textdiff.sampling.accept import Accept
 from textdiff.sampling.constraints import Automata, Constraint, FillersLast, TokenClasses
 from textdiff.sampling.grids import TimeGrid
 from textdiff.sampling.guidance import Guidance
-from textdiff.sampling.presets import preset, preset_for, preset_names, with_auto_steps
+from textdiff.sampling.presets import preset, preset_for, preset_names, preset_note, with_auto_steps
 from textdiff.sampling.renoise import Renoise
 from textdiff.sampling.sampler import Sampler
 from textdiff.sampling.samples import Event, Samples
@@ -33,5 +33,6 @@ __all__ = [
     "preset",
     "preset_for",
     "preset_names",
+    "preset_note",
     "with_auto_steps",
 ]

@@ -70,6 +70,14 @@ _PRESETS = {
     "euler": Sampler(steps=128, transition=EulerTransition()),
     "tau_leaping": Sampler(steps=128, transition=TauLeapingTransition()),
 }
+_NOTES = {
+    "analytic": "SEDD's step for any noise of the form alpha x_0 + b, which is the posterior.",
+    "diffusion_gemma": "For uniform noise.",
+    "remdm": "Its authors' runs: --steps 1024 --top-p 0.9 --set renoise.cap=0.008",
+    "remdm_confidence": "Its authors' runs: --steps 1024 --top-p 0.9",
+    "remdm_loop": "Its authors' runs: --steps 1024 --top-p 0.9",
+}
+"""What `textdiff list sampler` says beside a preset. ReMDM's: scripts/remdm-*.sh of github.com/kuleshov-group/remdm."""
 
 
 def preset_names() -> list[str]:
@@ -87,6 +95,11 @@ def preset(name: str) -> Sampler:
     if known is None:
         raise ConfigError(f"no sampler is named {name!r}.{nearest(name, _PRESETS)} Known: {', '.join(preset_names())}")
     return known
+
+
+def preset_note(name: str) -> str:
+    """What there is to say about a preset in a line; often nothing."""
+    return _NOTES.get(name, "")
 
 
 def with_auto_steps(sampler: Sampler) -> Sampler:
