@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from fakes import Counted, wild_denoiser
@@ -12,7 +13,7 @@ from torch import Tensor
 from textdiff.denoiser import Denoiser
 from textdiff.processes import AbsorbingProcess, ForwardProcess
 from textdiff.registry import build, names
-from textdiff.sampling import Event, Renoise, Sampler, Samples
+from textdiff.sampling import Event, Renoise, Sampler, Samples, preset, preset_names
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
 from textdiff.sampling.transitions import AcceptTransition
@@ -25,6 +26,12 @@ VOCABULARY = Vocabulary(size=9, special_ids=(0, 1, 2), mask_id=1, pad_id=0, fill
 def renoises() -> list[Renoise]:
     """Every registered renoise policy as it is by default, and one that is far more eager."""
     return [*(build(Renoise, name) for name in names(Renoise)), RemdmCapRenoise(cap=0.6)]
+
+
+def alone(steps: int = 8) -> list[Sampler]:
+    """The presets whose transition decides alone what settles, with so many steps, each once."""
+    chosen = [preset(name) for name in preset_names() if preset(name).transition.alone]
+    return list(dict.fromkeys(replace(sampler, steps=steps) for sampler in chosen))
 
 
 def canvas_from(rows: Sequence[Sequence[bool]], seeds: Sequence[int], extra: int = 0) -> Canvas:

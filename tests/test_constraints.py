@@ -12,7 +12,7 @@ import torch
 from fakes import Counted, wild_denoiser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling_laws import VOCABULARY, canvas_from, renoises
+from sampling_laws import VOCABULARY, alone, canvas_from, renoises
 from torch import Tensor
 from wild_automata import accepted, automaton_of, fits, sequences
 
@@ -23,7 +23,6 @@ from textdiff.sampling.accept import FirstHittingAccept, RandomAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
 from textdiff.sampling.stops import EntropyStop
-from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.sampling.warps import TemperatureWarp, TopKWarp, TopPWarp
 from textdiff.text.automaton import TokenAutomaton
 from textdiff.text.canvas import Canvas
@@ -63,9 +62,9 @@ def mixed_samplers(accept: str) -> list[Sampler]:
 
 def other_samplers() -> list[Sampler]:
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
-    posterior, stop = Sampler(transition=PosteriorTransition()), EntropyStop(0.5)
-    stopping = [replace(posterior, stop=stop), Sampler(renoise=RemdmCapRenoise(0.6), stop=stop)]
-    return [first_hitting, posterior, preset("mask_predict"), *stopping]
+    stop = EntropyStop(0.5)
+    stopping = [replace(sampler, stop=stop) for sampler in (preset("posterior"), Sampler(renoise=RemdmCapRenoise(0.6)))]
+    return [first_hitting, *alone(), *stopping]
 
 
 @lru_cache(maxsize=64)

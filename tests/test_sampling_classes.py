@@ -13,14 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import VOCABULARY as TOY
 from oracles import ToyLanguage, canvas_of
-from sampling_laws import VOCABULARY, canvas_from, renoises
+from sampling_laws import VOCABULARY, alone, canvas_from, renoises
 
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build, names
-from textdiff.sampling import Accept, Sampler, TokenClasses, preset
+from textdiff.sampling import Accept, Sampler, TokenClasses
 from textdiff.sampling.accept import FirstHittingAccept
 from textdiff.sampling.grids import FirstHittingGrid, LoopGrid, UniformGrid
-from textdiff.sampling.transitions import PosteriorTransition
 
 LENGTH = 9
 WRITABLE = VOCABULARY.writable()
@@ -40,7 +39,7 @@ def samplers() -> list[Sampler]:
         for renoise in renoises()
     ]
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
-    return [*mixed, first_hitting, Sampler(transition=PosteriorTransition()), preset("mask_predict")]
+    return [*mixed, first_hitting, *alone()]
 
 
 @settings(max_examples=30)

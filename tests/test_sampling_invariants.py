@@ -59,12 +59,13 @@ def test_every_accept_with_every_renoise(
 @pytest.mark.parametrize(
     "process", sorted(set(names(ForwardProcess)) - {"autoregressive"})
 )  # whose tokens have one order
+@pytest.mark.parametrize("config", [{"transition": "posterior"}, {"transition": "psi", "renoise": "psi"}], ids=str)
 @settings(max_examples=6)
 @given(frozen=rows, steps=steps, seed=seeds, grid=grids)
-def test_posterior_transition_of_every_process(
-    process: str, frozen: list[list[bool]], steps: int, seed: int, grid: str
+def test_kernels_of_every_process(
+    config: dict[str, str], process: str, frozen: list[list[bool]], steps: int, seed: int, grid: str
 ) -> None:
-    sampler = build(Sampler, {"steps": steps, "grid": grid, "transition": "posterior"})
+    sampler = build(Sampler, {"steps": steps, "grid": grid, **config})
     check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
 
 
@@ -96,7 +97,8 @@ def test_every_warp_with_every_transition(warp: str, transition: str) -> None:
 def test_presets(name: str) -> None:
     sampler = preset(name)
     assert build(Sampler, to_config(sampler)) == sampler
-    check_all(sampler, process_of("absorbing"), canvas_from([[False] * 9, [True, False, True, False]], [3, 4]))
+    for process in ("absorbing", "uniform") if sampler.transition.alone else ("absorbing",):
+        check_all(sampler, process_of(process), canvas_from([[False] * 9, [True, False, True, False]], [3, 4]))
 
 
 def test_the_preset_for_a_process_is_one_that_fits_it() -> None:

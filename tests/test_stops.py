@@ -72,8 +72,9 @@ def test_one_that_never_fires_is_none(name: str, stop: Stop) -> None:
         Sampler(steps=4, accept=EntropyBoundAccept(), renoise=RemdmCapRenoise(0.5), warps=(TemperatureWarp(0.5),)),
         Sampler(steps=4, transition=PosteriorTransition(), guidance=Guidance(2.0)),
         preset("mask_predict"),
+        preset("psi"),
     ],
-    ids=["ranked", "renoise", "posterior", "mask_predict"],
+    ids=["ranked", "renoise", "posterior", "mask_predict", "psi"],
 )
 def test_one_that_fires_at_once_is_one_step(sampler: Sampler, process: str) -> None:
     canvas, network = (
@@ -179,10 +180,11 @@ SAMPLERS = [
     Sampler(renoise=RemdmCapRenoise(0.3)),
     Sampler(transition=PosteriorTransition()),
     replace(preset("mask_predict"), warps=()),
+    preset("psi"),
 ]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=["top_k", "random", "remdm", "posterior", "mask_predict"])
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=["top_k", "random", "remdm", "posterior", "mask_predict", "psi"])
 @settings(max_examples=8)
 @given(
     frozen=st.lists(st.lists(st.booleans(), max_size=7), min_size=1, max_size=4),

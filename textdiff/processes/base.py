@@ -62,6 +62,10 @@ class ForwardProcess(ABC):
         raise ConfigError(f"{name_of(self)} noise moves in whole steps and has no rates: take the posterior transition")
 
     @abstractmethod
+    def marginal(self, log_p_x0: Tensor, s: Tensor) -> Tensor:
+        """log q(x_s), packed [N, V]: what an x_0 of this law, -inf at ids that are not writable, has turned into at s."""
+
+    @abstractmethod
     def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The integrand at t of the negative evidence lower bound, nats, packed [N].
 

@@ -65,7 +65,7 @@ class InterpolatingProcess(ForwardProcess):
         s, t = s.to(torch.float64).expand(x_t.shape), t.to(torch.float64).expand(x_t.shape)
         kept = self.schedule.alpha(t) / self.schedule.alpha(s).clamp(min=TINY)
         arrived = (self.noise_weight(x_t, t) - kept * self.noise_weight(x_t, s)).clamp(min=0)
-        at_s = torch.logaddexp(safe_log(self.schedule.alpha(s)).unsqueeze(-1) + log_p_x0, safe_log(self._noise(s)))
+        at_s = self._at(log_p_x0, s)
         moved = at_s + safe_log(arrived).unsqueeze(-1)
         stayed = at(at_s, x_t) + safe_log(kept + arrived)
         joint = moved.scatter(-1, x_t.unsqueeze(-1), stayed.unsqueeze(-1))
@@ -84,6 +84,9 @@ class InterpolatingProcess(ForwardProcess):
         here = rate > 0  # elsewhere noise never leads to x_t, and no ratio matters
         leaves = safe_log(rate) - torch.where(here, at(log_p, x_t), 0.0)
         return (log_p + leaves.unsqueeze(-1)).scatter(-1, x_t.unsqueeze(-1), -torch.inf).to(wide(log_p_x0).dtype)
+
+    def marginal(self, log_p_x0: Tensor, s: Tensor) -> Tensor:
+        return self._at(log_p_x0, s.to(torch.float64).expand(log_p_x0.shape[:-1])).to(wide(log_p_x0).dtype)
 
     def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         t = t.to(torch.float64).expand(x_t.shape)
@@ -137,6 +140,10 @@ class InterpolatingProcess(ForwardProcess):
         gain = torch.where(q > 0, q * (safe_log(q) - safe_log(self.nu(ends)[1, x_0])), 0.0)
         nats: Tensor = reconstruction + gain + torch.special.xlog1py(1 - q, -alpha_1)
         return nats
+
+    def _at(self, log_p_x0: Tensor, s: Tensor) -> Tensor:
+        """log (alpha_s p(x_0) + b_s), float64 [N, V]; s float64 [N]."""
+        return torch.logaddexp(safe_log(self.schedule.alpha(s)).unsqueeze(-1) + log_p_x0, safe_log(self._noise(s)))
 
     def _noise(self, t: Tensor) -> Tensor:
         """b_t, [..., V]."""

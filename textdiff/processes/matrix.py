@@ -73,14 +73,16 @@ class MatrixProcess(ForwardProcess):
 
     def posterior(self, log_p_x0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         earlier, later = self._step(s).expand(x_t.shape), self._step(t).expand(x_t.shape)
-        steps, marginals = _tables(self, x_t.device)
+        steps = _tables(self, x_t.device)[0]
         into = torch.nn.functional.one_hot(x_t, self.vocabulary.size).to(torch.float64)
         for k in range(self.steps, 0, -1):
             inside = ((earlier < k) & (k <= later)).unsqueeze(-1)
             into = torch.where(inside, into @ steps[k - 1].T, into)
-        before = (log_p_x0.to(torch.float64).exp().unsqueeze(-2) @ marginals[earlier]).squeeze(-2)
-        joint = into * before
+        joint = into * self._moved(log_p_x0, s)
         return safe_log(joint / joint.sum(-1, keepdim=True)).to(wide(log_p_x0).dtype)
+
+    def marginal(self, log_p_x0: Tensor, s: Tensor) -> Tensor:
+        return safe_log(self._moved(log_p_x0, s)).to(wide(log_p_x0).dtype)
 
     def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """T KL(q(x_{k-1} | x_k, x_0) || p(x_{k-1} | x_k)) at the step k of t; at k = 1 this is -T log p(x_0 | x_1)."""
@@ -104,6 +106,11 @@ class MatrixProcess(ForwardProcess):
     def _step(self, t: Tensor) -> Tensor:
         """The step of time t; Long. A float error above a step's own time does not count as the next one."""
         return torch.ceil(t.to(torch.float64) * self.steps - 1e-6).long().clamp(0, self.steps)
+
+    def _moved(self, log_p_x0: Tensor, s: Tensor) -> Tensor:
+        """The law at s of an x_0 of these log-probabilities: float64 [N, V]."""
+        tables = self._marginals(log_p_x0.device)[self._step(s).expand(log_p_x0.shape[:-1])]
+        return (log_p_x0.to(torch.float64).exp().unsqueeze(-2) @ tables).squeeze(-2)
 
     def _marginals(self, device: torch.device) -> Tensor:
         return _tables(self, device)[1]

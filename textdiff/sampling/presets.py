@@ -21,8 +21,14 @@ from textdiff.sampling.accept import (
     TopKAccept,
     TopProbabilityAccept,
 )
-from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid
-from textdiff.sampling.renoise import NeverRenoise, RemdmCapRenoise, RemdmConfidenceRenoise, RemdmLoopRenoise
+from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid, TailGrid
+from textdiff.sampling.renoise import (
+    NeverRenoise,
+    RemdmCapRenoise,
+    RemdmConfidenceRenoise,
+    RemdmLoopRenoise,
+    RemdmRescaleRenoise,
+)
 from textdiff.sampling.sampler import Sampler
 from textdiff.sampling.stops import StableAndConfidentStop
 from textdiff.sampling.transitions import (
@@ -31,9 +37,10 @@ from textdiff.sampling.transitions import (
     FreshNoiseTransition,
     MaskPredictTransition,
     PosteriorTransition,
+    PsiTransition,
     TauLeapingTransition,
 )
-from textdiff.sampling.warps import CoolingWarp, TemperatureWarp
+from textdiff.sampling.warps import CoolingWarp, GreedyTailWarp, TemperatureWarp
 
 _COLD = (TemperatureWarp(0.0),)
 _PRESETS = {
@@ -67,17 +74,22 @@ _PRESETS = {
         warps=(CoolingWarp(0.8, 0.4, by="time"),),
         stop=StableAndConfidentStop(),
     ),
+    "duo": Sampler(steps=128, grid=TailGrid(), transition=PosteriorTransition(), warps=(GreedyTailWarp(),)),
+    "psi": Sampler(steps=128, transition=PsiTransition(), renoise=RemdmRescaleRenoise(0.05)),
     "euler": Sampler(steps=128, transition=EulerTransition()),
     "tau_leaping": Sampler(steps=128, transition=TauLeapingTransition()),
 }
 _NOTES = {
     "analytic": "SEDD's step for any noise of the form alpha x_0 + b, which is the posterior.",
     "diffusion_gemma": "For uniform noise.",
+    "duo": "For uniform noise. Without its greedy end: --sampler posterior",
+    "psi": "Its authors' runs: --steps 256 --top-p 0.9",
     "remdm": "Its authors' runs: --steps 1024 --top-p 0.9 --set renoise.cap=0.008",
     "remdm_confidence": "Its authors' runs: --steps 1024 --top-p 0.9",
     "remdm_loop": "Its authors' runs: --steps 1024 --top-p 0.9",
 }
-"""What `textdiff list sampler` says beside a preset. ReMDM's: scripts/remdm-*.sh of github.com/kuleshov-group/remdm."""
+"""What `textdiff list sampler` says beside a preset. ReMDM's: scripts/remdm-*.sh of github.com/kuleshov-group/remdm.
+Psi's: scripts/psi_samplers/owt of github.com/s-sahoo/duo."""
 
 
 def preset_names() -> list[str]:

@@ -39,7 +39,7 @@ class Sampler:
         grid: the times of the steps.
         transition: how the noisy part moves from one time to the next.
         accept: which proposals settle (for the accept transition).
-        renoise: which settled tokens go back to noise (for the accept transition).
+        renoise: which settled tokens go back to noise (for the transitions accept and psi).
         warps: how distributions are reshaped before drawing, in this order.
         guidance: how much more of what is given, or of the better network; none by default.
         stop: which rows are finished before their time; none by default.
@@ -60,9 +60,8 @@ class Sampler:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"steps must be at least 1, got {self.steps}")
-        if self.transition.alone and not (self.accept == RandomAccept() and isinstance(self.renoise, NeverRenoise)):
-            name = name_of(self.transition)
-            raise ConfigError(f"the {name} transition decides alone what settles: leave accept and renoise out")
+        if self.transition.alone:
+            self._require_alone()
         if isinstance(self.transition, FreshNoiseTransition) and not isinstance(self.renoise, NeverRenoise):
             raise ConfigError("the fresh_noise transition puts back to noise what is not accepted: leave renoise out")
         if isinstance(self.grid, AdaptiveGrid) and not (
@@ -85,6 +84,13 @@ class Sampler:
 
         if self.renoise.needs_loop and not isinstance(self.grid, LoopGrid):
             raise ConfigError("this renoise policy acts only while time stands still: it needs the loop grid")
+
+    def _require_alone(self) -> None:
+        """That no policy is given which the transition does not heed."""
+        heeds = self.transition.heeds_renoise
+        if self.accept != RandomAccept() or not (heeds or isinstance(self.renoise, NeverRenoise)):
+            rest = "accept" if heeds else "accept and renoise"
+            raise ConfigError(f"the {name_of(self.transition)} transition decides alone what settles: leave {rest} out")
 
     @property
     def final(self) -> bool:
@@ -168,7 +174,8 @@ class Sampler:
         )
         step = replace(step, s=self.grid.next(step), guess=state.guess, same=state.same)
         if not self.renoise.final:
-            sigma = torch.where((step.s > 0).unsqueeze(-1), self.renoise.probability(step), 0.0)
+            sigma = self.transition.bounded(step, self.renoise.probability(step))
+            sigma = torch.where((step.s > 0).unsqueeze(-1), sigma, 0.0)
             renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma)
             step = replace(step, sigma=sigma, renoised=renoised)
         if not self.final:

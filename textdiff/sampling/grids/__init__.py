@@ -6,6 +6,16 @@ from textdiff.sampling.grids.cosine import CosineGrid
 from textdiff.sampling.grids.equal_alpha import EqualAlphaGrid
 from textdiff.sampling.grids.first_hitting import FirstHittingGrid
 from textdiff.sampling.grids.loop import LoopGrid
+from textdiff.sampling.grids.tail import TailGrid
 from textdiff.sampling.grids.uniform import UniformGrid
 
-__all__ = ["AdaptiveGrid", "CosineGrid", "EqualAlphaGrid", "FirstHittingGrid", "LoopGrid", "TimeGrid", "UniformGrid"]
+__all__ = [
+    "AdaptiveGrid",
+    "CosineGrid",
+    "EqualAlphaGrid",
+    "FirstHittingGrid",
+    "LoopGrid",
+    "TailGrid",
+    "TimeGrid",
+    "UniformGrid",
+]

@@ -2,6 +2,7 @@
 
 from textdiff.sampling.renoise.base import Renoise
 from textdiff.sampling.renoise.never import NeverRenoise
+from textdiff.sampling.renoise.psi import PsiRenoise
 from textdiff.sampling.renoise.remdm_cap import RemdmCapRenoise
 from textdiff.sampling.renoise.remdm_confidence import RemdmConfidenceRenoise
 from textdiff.sampling.renoise.remdm_loop import RemdmLoopRenoise
@@ -9,6 +10,7 @@ from textdiff.sampling.renoise.remdm_rescale import RemdmRescaleRenoise
 
 __all__ = [
     "NeverRenoise",
+    "PsiRenoise",
     "RemdmCapRenoise",
     "RemdmConfidenceRenoise",
     "RemdmLoopRenoise",

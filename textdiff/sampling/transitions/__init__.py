@@ -6,6 +6,7 @@ from textdiff.sampling.transitions.euler import EulerTransition
 from textdiff.sampling.transitions.fresh_noise import FreshNoiseTransition
 from textdiff.sampling.transitions.mask_predict import MaskPredictTransition
 from textdiff.sampling.transitions.posterior import PosteriorTransition
+from textdiff.sampling.transitions.psi import PsiTransition
 from textdiff.sampling.transitions.tau_leaping import TauLeapingTransition
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "MaskPredictTransition",
     "Move",
     "PosteriorTransition",
+    "PsiTransition",
     "TauLeapingTransition",
     "Transition",
     "data_posterior",

@@ -35,11 +35,17 @@ class Transition(ABC):
 
     Attributes:
         alone: whether it decides alone what settles and what goes back to noise: accept and renoise policies have no say.
+        heeds_renoise: whether the renoise policy has, although it is alone.
         final: whether a token that has settled stays as far as it is concerned.
     """
 
     alone: ClassVar[bool] = False
+    heeds_renoise: ClassVar[bool] = False
     final: ClassVar[bool] = True
+
+    def bounded(self, step: Step, sigma: Tensor) -> Tensor:
+        """sigma of the renoise policy, float64 [B, L], no larger than the transition can make up for. By default as it is."""
+        return sigma
 
     @abstractmethod
     def plan(self, step: Step, accept: Accept) -> Tensor:

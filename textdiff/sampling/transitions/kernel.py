@@ -16,7 +16,7 @@ from textdiff.sampling.warps import Warp
 
 
 class KernelTransition(Transition):
-    """x_s is drawn from `kernel`, position by position. Accept and renoise policies have no say.
+    """x_s is drawn from `kernel`, position by position. The accept policy has no say.
 
     A position settles once the process can change it no more: when its mask is gone, or else at s = 0. Where a
     constraint ties positions together, x_0 ~ p(x_0 | x_t) is drawn jointly and x_s from the kernel for that x_0, so that
@@ -45,9 +45,10 @@ class KernelTransition(Transition):
         return Move(ids, ~step.process.scored(ids, every) | step.last)
 
 
-def exact_kernel(step: Step, log_p_x0: Tensor) -> Tensor:
-    """log p(x_s | x_t) [N, V] of the process itself."""
-    return step.process.posterior(log_p_x0, step.pack(step.x_t), step.s[step.row], step.t[step.row])
+def exact_kernel(step: Step, log_p_x0: Tensor, to: Tensor | None = None) -> Tensor:
+    """log p(x_s | x_t) [N, V] of the process itself. to: float64 [B], another time than the step's s."""
+    s = step.s if to is None else to
+    return step.process.posterior(log_p_x0, step.pack(step.x_t), s[step.row], step.t[step.row])
 
 
 def _certain(step: Step, x_0: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from textdiff.sampling.warps.base import Warp
 from textdiff.sampling.warps.cooling import CoolingWarp
+from textdiff.sampling.warps.greedy_tail import GreedyTailWarp
 from textdiff.sampling.warps.min_p import MinPWarp
 from textdiff.sampling.warps.no_repeat_ngram import NoRepeatNgramWarp
 from textdiff.sampling.warps.repetition import RepetitionWarp
@@ -11,6 +12,7 @@ from textdiff.sampling.warps.top_p import TopPWarp
 
 __all__ = [
     "CoolingWarp",
+    "GreedyTailWarp",
     "MinPWarp",
     "NoRepeatNgramWarp",
     "RepetitionWarp",

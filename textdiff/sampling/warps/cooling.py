@@ -19,8 +19,8 @@ from textdiff.sampling.warps.base import Warp
 class CoolingWarp(Warp):
     """p^(1/temperature), with a temperature that goes from `start` to `end` as a row loses its noise.
 
-    It is end + (start - end) share^power: with a large power the tail of a run is nearly as cold as its end (the greedy tail
-    of Duo, arXiv 2506.10892), with a start below the end it warms up instead. Where nothing settles before the end, the time
+    It is end + (start - end) share^power: with a large power the tail of a run is nearly as cold as its end (`greedy_tail` is
+    cold in the last step only), with a start below the end it warms up instead. Where nothing settles before the end, the time
     tells what is left.
 
     Attributes:
