@@ -15,8 +15,8 @@ from tiny import CONTEXT, TEXT, run, save_tiny, tiny_checkpoint
 
 import textdiff
 from textdiff import registry
-from textdiff.cli.evaluate import number, score_table
 from textdiff.cli.info import card_lines
+from textdiff.cli.score_tables import number, score_table
 from textdiff.evaluation import evaluate
 from textdiff.files import verify_folder
 from textdiff.metrics import Score

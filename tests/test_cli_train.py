@@ -14,7 +14,7 @@ import torch
 from tiny import CONTEXT, TEXT, run, save_tiny, tiny_checkpoint
 
 import textdiff
-from textdiff.cli.evaluate import number
+from textdiff.cli.score_tables import number
 from textdiff.errors import ConfigError
 from textdiff.evaluation import score_held_out
 from textdiff.files import parse_yaml, read_json

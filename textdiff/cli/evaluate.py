@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +14,7 @@ from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import AsJson, Data, Detokenize, Device, Model, SamplerName, Seed, Temperature, check_sampler
 from textdiff.cli.orders import order_scores
 from textdiff.cli.output import put, put_json
-from textdiff.cli.tables import aligned
+from textdiff.cli.score_tables import score_table
 from textdiff.cli.translation import plain_rows, translation_table
 from textdiff.errors import UsageError
 
@@ -38,6 +37,7 @@ EXAMPLES = r"""Examples:
 Texts longer than the context are scored in windows, one behind the other.
 With --stride N they overlap, and each scores its last N tokens given those
 before them: every token once, with at least context - N tokens before it.
+That is the likelihood of continuations of N tokens, given their prompts.
 
 --detokenize puts the tokens of a standard set together to text as people
 write it. All figures are then of that text, its bytes and words too.
@@ -294,33 +294,3 @@ def _count(word: str) -> int:
 
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(","))
-
-
-_HUGE = 1e6
-"""From here on digits say nothing: the perplexity of a word where a text has hardly any."""
-
-
-def score_table(scores: Sequence[Score]) -> str:
-    """Names, values with their standard errors, units and counts, and below them the signatures."""
-    from textdiff.metrics import ONE_WINDOW, of_one_window
-
-    rows = [(s.name, number(s.value, s.standard_error), s.unit, f"n = {s.n:,}") for s in scores]
-    signatures = dict.fromkeys(score.signature for score in scores)
-    remark = f"\n{ONE_WINDOW}\n" if of_one_window(scores) else ""
-    if any("|detokenize:" in sign for sign in signatures):
-        remark += "\nTokens, bytes and words are those of the detokenised text.\n"
-    return aligned(rows) + remark + "".join(f"\n{signature}\n" for signature in signatures)
-
-
-def number(value: float | None, error: float | None) -> str:
-    """A value with as many decimals as its standard error gives sense to; without one that is not known."""
-    if value is None or math.isnan(value):
-        return "unknown"
-    if error is not None and not math.isfinite(error):
-        error = None
-    if abs(value) >= _HUGE:
-        return f"{value:.3e}" + ("" if error is None else f" ± {error:.1e}")
-    if not error:
-        return f"{value:.4f}"
-    decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textdiff.cli.evaluate import number
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.output import put, put_json
+from textdiff.cli.score_tables import number
 from textdiff.cli.tables import aligned
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def describe(name: str, folder: Path, kind: str, checkpoint: Checkpoint) -> dict
 
 def _page(found: dict[str, Any]) -> str:
     from textdiff.cli.components import value_text
-    from textdiff.cli.evaluate import number
+    from textdiff.cli.score_tables import number
 
     filler = "yes: a gap's text may be shorter than its room" if found["filler"] else "no: a gap's room is its length"
     rows = [

@@ -83,7 +83,7 @@ def announce(output: Path, trained: Checkpoint) -> None:
     """Says how the model scores, and prints where it is; of several processes only the first one does."""
     if os.environ.get("RANK", "0") != "0":
         return
-    from textdiff.cli.evaluate import score_table
+    from textdiff.cli.score_tables import score_table
     from textdiff.metrics import Score
 
     metrics = trained.metrics or {}
@@ -97,7 +97,7 @@ def announce(output: Path, trained: Checkpoint) -> None:
 
 def comparison(before: Sequence[Score], after: Sequence[Score]) -> str:
     """What fine-tuning changed, in a line a score, and advice where it did no good; "" for a new model."""
-    from textdiff.cli.evaluate import number
+    from textdiff.cli.score_tables import number
     from textdiff.cli.tables import aligned
     from textdiff.recipe.comparing import pairs
 
