@@ -12,7 +12,7 @@ import torch
 from fakes import Counted, wild_denoiser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling_laws import VOCABULARY, alone, canvas_from, renoises
+from sampling_laws import VOCABULARY, canvas_from, renoises
 from torch import Tensor
 from wild_automata import accepted, automaton_of, fits, sequences
 
@@ -64,7 +64,8 @@ def other_samplers() -> list[Sampler]:
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
     stop = EntropyStop(0.5)
     stopping = [replace(sampler, stop=stop) for sampler in (preset("posterior"), Sampler(renoise=RemdmCapRenoise(0.6)))]
-    return [first_hitting, *alone(), *stopping]
+    alone = [preset(name) for name in ("posterior", "psi", "mask_predict", "p2", "rdm")]
+    return [first_hitting, *alone, *stopping]
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,9 @@ from textdiff.sampling.step import Step
 from textdiff.sampling.transitions import data_posterior
 
 
-def with_logits(step: Step, logits: Sequence[Tensor], constraint: Constraint | None) -> Step:
+def with_logits(
+    step: Step, logits: Sequence[Tensor], constraint: Constraint | None, allowed: Tensor | None = None
+) -> Step:
     """The step with `log_alone`, `log_p_x0`, `log_p`, `joint` and `sides` filled in.
 
     Args:
@@ -23,12 +25,13 @@ def with_logits(step: Step, logits: Sequence[Tensor], constraint: Constraint | N
         logits: [N, V] of the leave-one-out denoiser, or those of the strong and the weak side; half precision is widened,
             since it would bend the law.
         constraint: for the rows of this step.
+        allowed: Bool [N, V], where there is no constraint; None for all.
 
     Raises:
         DataError: a position has no token that is allowed and possible.
         CheckpointError: the logits have NaN or +inf.
     """
-    allowed = None if constraint is None else constraint.allowed(step)
+    allowed = allowed if constraint is None else constraint.allowed(step)
     log_alone, *weak = [_normalised(step, side, allowed) for side in logits]
     if weak:
         sides = None if isinstance(step.process, AbsorbingProcess) else (log_alone, weak[0])

@@ -36,8 +36,10 @@ from textdiff.sampling.transitions import (
     EulerTransition,
     FreshNoiseTransition,
     MaskPredictTransition,
+    P2Transition,
     PosteriorTransition,
     PsiTransition,
+    RdmTransition,
     TauLeapingTransition,
 )
 from textdiff.sampling.warps import CoolingWarp, GreedyTailWarp, TemperatureWarp
@@ -76,6 +78,8 @@ _PRESETS = {
     ),
     "duo": Sampler(steps=128, grid=TailGrid(), transition=PosteriorTransition(), warps=(GreedyTailWarp(),)),
     "psi": Sampler(steps=128, transition=PsiTransition(), renoise=RemdmRescaleRenoise(0.05)),
+    "p2": Sampler(steps=128, grid=EqualAlphaGrid(), transition=P2Transition()),
+    "rdm": Sampler(steps=10, grid=CosineGrid(), transition=RdmTransition(), warps=_COLD),
     "euler": Sampler(steps=128, transition=EulerTransition()),
     "tau_leaping": Sampler(steps=128, transition=TauLeapingTransition()),
 }

@@ -15,8 +15,8 @@ from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
 from textdiff.registry import name_of
 from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAccept, RandomAccept
+from textdiff.sampling.answers import answered, answered_and_judged
 from textdiff.sampling.constraints import Constraint
-from textdiff.sampling.distributions import with_logits
 from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.past import Past
@@ -194,12 +194,11 @@ class Sampler:
         constraint: Constraint | None,
         told: Tensor | None,
     ) -> tuple[Step, Move]:
-        where = torch.zeros_like(step.noisy).index_put(
-            (step.row, step.column), torch.ones_like(step.row, dtype=torch.bool)
-        )
-        times = self.grid.observed(step)
-        logits = [side(step.x_t, times, canvas, where) for side in sides]
-        step = with_logits(replace(step, guidance=self.guidance), logits, constraint)
+        step, times = replace(step, guidance=self.guidance), self.grid.observed(step)
+        if self.transition.judges:
+            step = answered_and_judged(step, sides, times, canvas, constraint, self.warps)
+        else:
+            step = answered(step, sides, times, canvas, constraint)
         if past is not None:
             step = replace(step, drift=past.drift_to(step))
         if self.stop.looks:

@@ -68,6 +68,8 @@ class Step:
         guess: Long [B, L], for a stop policy that looks: what stands, and the most probable tokens at noisy positions. Before
             the network has run those of its last answer, -1 before the first.
         same: Long [B], how many answers in a row, up to this one, left the guess as it was.
+        judged: for a transition that judges, the same step packed at the settled positions of the rows that it asks about, with
+            what the network says and would propose there, whatever positions have to do with each other; else None.
         guidance: how the two sides are combined, where there are two.
         sides: `log_alone` of the strong and of the weak side; None where there is one, or where nobody needs them apart.
     """
@@ -97,6 +99,7 @@ class Step:
     drift: Tensor
     guess: Tensor
     same: Tensor
+    judged: Step | None = None
     guidance: Guidance = field(default_factory=Guidance)
     sides: tuple[Tensor, Tensor] | None = None
 
@@ -163,7 +166,7 @@ class Step:
         """Some of the rows (Bool index [B]), with nothing packed."""
         chosen = {name: getattr(self, name)[index] for name in _PER_ROW}
         packed = {name: getattr(self, name)[:0] for name in _PER_POSITION}
-        return replace(self, draws=self.draws.rows(index), joint=None, sides=None, **chosen, **packed)
+        return replace(self, draws=self.draws.rows(index), joint=None, sides=None, judged=None, **chosen, **packed)
 
 
 _PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal", "drift")

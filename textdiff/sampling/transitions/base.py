@@ -43,6 +43,11 @@ class Transition(ABC):
     heeds_renoise: ClassVar[bool] = False
     final: ClassVar[bool] = True
 
+    @property
+    def judges(self) -> bool:
+        """Whether it is told what the network says at settled tokens too, of the rows that it asks about: `Step.judged`."""
+        return False
+
     def bounded(self, step: Step, sigma: Tensor) -> Tensor:
         """sigma of the renoise policy, float64 [B, L], no larger than the transition can make up for. By default as it is."""
         return sigma

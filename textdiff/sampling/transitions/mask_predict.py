@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from textdiff.registry import register
 from textdiff.sampling.accept import Accept
-from textdiff.sampling.accept.ranked import rank_by_score, staying
 from textdiff.sampling.step import Step
 from textdiff.sampling.transitions.base import Move, Transition
+from textdiff.sampling.transitions.keep_best import keep_best, scores
 from textdiff.sampling.transitions.proposal import propose
 from textdiff.sampling.warps import Warp
 
@@ -37,15 +36,4 @@ class MaskPredictTransition(Transition):
 
     def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
         step = replace(step, proposal=propose(step, warps))
-        stays = _surest(step)
-        settled = step.pack(stays)
-        ids = torch.where(settled, step.proposal, step.pack(step.x_t))
-        return Move(ids, settled, renoised=step.settled & ~stays)
-
-
-def _surest(step: Step) -> Tensor:
-    """Bool [B, L]: the free positions whose tokens stand at s."""
-    log_p = step.sure.index_put((step.row, step.column), step.confidence.to(step.sure.dtype))
-    row, column = step.free.nonzero(as_tuple=True)
-    written = step.free.sum(-1) - staying(step)
-    return torch.zeros_like(step.free).index_put((row, column), rank_by_score(row, log_p[row, column]) < written[row])
+        return keep_best(step, scores(step, step.sure))
