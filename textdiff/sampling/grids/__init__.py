@@ -6,6 +6,7 @@ from textdiff.sampling.grids.cosine import CosineGrid
 from textdiff.sampling.grids.equal_alpha import EqualAlphaGrid
 from textdiff.sampling.grids.first_hitting import FirstHittingGrid
 from textdiff.sampling.grids.loop import LoopGrid
+from textdiff.sampling.grids.profile import ProfileGrid
 from textdiff.sampling.grids.tail import TailGrid
 from textdiff.sampling.grids.uniform import UniformGrid
 
@@ -15,6 +16,7 @@ __all__ = [
     "EqualAlphaGrid",
     "FirstHittingGrid",
     "LoopGrid",
+    "ProfileGrid",
     "TailGrid",
     "TimeGrid",
     "UniformGrid",
