@@ -1,6 +1,7 @@
 """How noise is turned into tokens: one loop, and policies around it."""
 
 from textdiff.sampling.accept import Accept
+from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Automata, Constraint, FillersLast, TokenClasses
 from textdiff.sampling.grids import TimeGrid
 from textdiff.sampling.guidance import Guidance
@@ -16,6 +17,7 @@ from textdiff.sampling.warps import Warp
 __all__ = [
     "Accept",
     "Automata",
+    "Classifier",
     "Constraint",
     "Event",
     "FillersLast",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from textdiff.denoiser import Denoiser
+from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
 from textdiff.sampling.step import Step
@@ -16,18 +17,37 @@ from textdiff.sampling.transitions.proposal import propose
 from textdiff.sampling.warps import Warp
 from textdiff.text.canvas import Canvas
 
+Answers = tuple[list[Tensor], Tensor | None]
+"""Logits of each side, and what the classifier says; all [N, V]."""
 
-def answered(
-    step: Step, sides: Sequence[Denoiser], times: Tensor, canvas: Canvas, constraint: Constraint | None
-) -> Step:
+
+@dataclass(frozen=True)
+class Networks:
+    """Who is asked in each step.
+
+    Attributes:
+        sides: the denoiser, or the strong and the weak one.
+        classifier: what guidance leads towards, or None.
+    """
+
+    sides: tuple[Denoiser, ...]
+    classifier: Classifier | None = None
+
+    def ask(self, step: Step, times: Tensor, canvas: Canvas, where: Tensor) -> Answers:
+        """What they say at the true positions of where."""
+        logits = [side(step.x_t, times, canvas, where) for side in self.sides]
+        return logits, None if self.classifier is None else self.classifier(step.x_t, times, canvas, where)
+
+
+def answered(step: Step, networks: Networks, times: Tensor, canvas: Canvas, constraint: Constraint | None) -> Step:
     """The step with the distributions at its packed positions. times: float [B], the time that the network is told."""
-    where = _packed(step)
-    return with_logits(step, [side(step.x_t, times, canvas, where) for side in sides], constraint)
+    logits, log_p_y = networks.ask(step, times, canvas, _packed(step))
+    return with_logits(step, logits, constraint, log_p_y=log_p_y)
 
 
 def answered_and_judged(
     step: Step,
-    sides: Sequence[Denoiser],
+    networks: Networks,
     times: Tensor,
     canvas: Canvas,
     constraint: Constraint | None,
@@ -37,10 +57,17 @@ def answered_and_judged(
     where = _packed(step)
     old = step.settled & where.any(-1, keepdim=True)
     both = where | old
-    logits = [side(step.x_t, times, canvas, both) for side in sides]
+    answers = networks.ask(step, times, canvas, both)
     judged = old[both]
-    step = replace(step, judged=_judged(step.planned(old, old), [side[judged] for side in logits], constraint, warps))
-    return with_logits(step, [side[~judged] for side in logits], constraint)
+    step = replace(step, judged=_judged(step.planned(old, old), _part(answers, judged), constraint, warps))
+    logits, log_p_y = _part(answers, ~judged)
+    return with_logits(step, logits, constraint, log_p_y=log_p_y)
+
+
+def _part(answers: Answers, chosen: Tensor) -> Answers:
+    """Those at some of the positions, Bool [N]."""
+    logits, log_p_y = answers
+    return [side[chosen] for side in logits], None if log_p_y is None else log_p_y[chosen]
 
 
 def _packed(step: Step) -> Tensor:
@@ -48,7 +75,9 @@ def _packed(step: Step) -> Tensor:
     return torch.zeros_like(step.noisy).index_put((step.row, step.column), torch.ones_like(step.wanted))
 
 
-def _judged(step: Step, logits: list[Tensor], constraint: Constraint | None, warps: Sequence[Warp]) -> Step:
+def _judged(step: Step, answers: Answers, constraint: Constraint | None, warps: Sequence[Warp]) -> Step:
     """Of settled tokens. What may stand at a place counts, not what ties places: the others are no choice to be made."""
-    step = with_logits(step, logits, None, allowed=None if constraint is None else constraint.allowed(step))
+    logits, log_p_y = answers
+    allowed = None if constraint is None else constraint.allowed(step)
+    step = with_logits(step, logits, None, allowed, log_p_y)
     return replace(step, proposal=propose(step, tuple(warp.at(step) for warp in warps)))

@@ -16,9 +16,13 @@ from textdiff.sampling.transitions import data_posterior
 
 
 def with_logits(
-    step: Step, logits: Sequence[Tensor], constraint: Constraint | None, allowed: Tensor | None = None
+    step: Step,
+    logits: Sequence[Tensor],
+    constraint: Constraint | None,
+    allowed: Tensor | None = None,
+    log_p_y: Tensor | None = None,
 ) -> Step:
-    """The step with `log_alone`, `log_p_x0`, `log_p`, `joint` and `sides` filled in.
+    """The step with `log_alone`, `log_p_x0`, `log_p`, `joint`, `sides` and `tilt` filled in.
 
     Args:
         step: planned.
@@ -26,6 +30,7 @@ def with_logits(
             since it would bend the law.
         constraint: for the rows of this step.
         allowed: Bool [N, V], where there is no constraint; None for all.
+        log_p_y: [N, V], what a classifier says of each id; see `Classifier`.
 
     Raises:
         DataError: a position has no token that is allowed and possible.
@@ -33,10 +38,14 @@ def with_logits(
     """
     allowed = allowed if constraint is None else constraint.allowed(step)
     log_alone, *weak = [_normalised(step, side, allowed) for side in logits]
+    t = step.t[step.row]
+    if not isinstance(step.process, AbsorbingProcess) and (weak or log_p_y is not None):
+        step = replace(step, sides=(log_alone, *weak))
     if weak:
-        sides = None if isinstance(step.process, AbsorbingProcess) else (log_alone, weak[0])
-        log_alone = step.guidance.combined(log_alone, weak[0], step.t[step.row])
-        step = replace(step, sides=sides)
+        log_alone = step.guidance.combined(log_alone, weak[0], t)
+    if log_p_y is not None:
+        step = replace(step, tilt=step.guidance.tilt(log_p_y.to(log_alone.dtype), t))
+        log_alone = step.tilted(log_alone)
     log_p = data_posterior(step, log_alone)
     step = replace(step, log_alone=log_alone, log_p_x0=log_alone, log_p=log_p)
     joint = None if constraint is None else constraint.joint(step, log_p)

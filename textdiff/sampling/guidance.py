@@ -26,17 +26,21 @@ class Guidance:
 
     Attributes:
         weight: w, at least 0. 0 is the weak side alone, 1 the strong side alone, at no further cost.
-        schedule: `constant`, or `rising`: from 1 in pure noise to w at the end, in proportion to 1 - t.
+        schedule: `constant`, or `rising`: from none in pure noise to all of it at the end, in proportion to 1 - t.
+        classifier: gamma, at least 0: what a classifier of texts says counts so often; 0 is none, 1 its own word. See
+            `classifiers`.
 
-    Source: arXiv 2412.10193, section 3.1; autoguidance arXiv 2406.02507; less of it in much noise arXiv 2507.08965.
+    Source: arXiv 2412.10193, sections 3.1 and 3.2; autoguidance arXiv 2406.02507; less of it in much noise arXiv 2507.08965.
     """
 
     weight: float = 1.0
     schedule: Literal["constant", "rising"] = "constant"
+    classifier: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.weight >= 0 and math.isfinite(self.weight)):
-            raise ConfigError(f"the weight of guidance must be a finite number of at least 0, got {self.weight}")
+        for value, name in ((self.weight, "guidance"), (self.classifier, "the classifier")):
+            if not (value >= 0 and math.isfinite(value)):
+                raise ConfigError(f"the weight of {name} must be a finite number of at least 0, got {value}")
 
     @property
     def asks_twice(self) -> bool:
@@ -45,10 +49,17 @@ class Guidance:
 
     def combined(self, strong: Tensor, weak: Tensor, t: Tensor) -> Tensor:
         """Log-probabilities [N, V] of both sides' [N, V] at times float64 [N]."""
-        w = self.weight if self.schedule == "constant" else 1 + (self.weight - 1) * (1 - t)
-        w = torch.as_tensor(w, dtype=strong.dtype, device=strong.device).expand(len(strong)).unsqueeze(-1)
+        w = (1 + (self.weight - 1) * self._share(t)).to(strong.dtype).unsqueeze(-1)
         mixed = w * strong.clamp(min=_LEAST) + (1 - w) * weak.clamp(min=_LEAST)
         return mixed.masked_fill(strong.isneginf() & weak.isneginf(), -torch.inf).log_softmax(-1)
+
+    def tilt(self, log_p_y: Tensor, t: Tensor) -> Tensor:
+        """What is added to log-probabilities, for what a classifier says of each id [N, V] at times float64 [N]."""
+        return (self.classifier * self._share(t)).to(log_p_y.dtype).unsqueeze(-1) * log_p_y.clamp(min=_LEAST)
+
+    def _share(self, t: Tensor) -> Tensor:
+        """How much of the guidance counts at these times, [N]."""
+        return torch.ones_like(t) if self.schedule == "constant" else 1 - t
 
 
 def blindfolded(denoiser: Denoiser, columns: int | None = None) -> Denoiser:

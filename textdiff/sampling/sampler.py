@@ -15,7 +15,8 @@ from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
 from textdiff.registry import name_of
 from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAccept, RandomAccept
-from textdiff.sampling.answers import answered, answered_and_judged
+from textdiff.sampling.answers import Networks, answered, answered_and_judged
+from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
@@ -107,6 +108,7 @@ class Sampler:
         on_step: Callable[[Event], None] | None = None,
         weak: Denoiser | None = None,
         told: Tensor | None = None,
+        classifier: Classifier | None = None,
     ) -> Samples:
         """Writes the free positions of a canvas. A row's result depends on its own row, seed and constraint only.
 
@@ -119,9 +121,10 @@ class Sampler:
             weak: what guidance leads away from; by default the same network that does not see what is given.
             told: Long [B, L], what is written at the free positions, whatever would be drawn there: `log_p` then says how
                 likely this sampler is to write it.
+            classifier: what guidance leads towards; not asked where its weight is 0. Its calls are not counted.
 
         Raises:
-            ConfigError: something is told to a sampler whose places follow from what is drawn.
+            ConfigError: something is told to a sampler whose places follow from what is drawn; guidance needs a classifier.
             DataError: the constraint cannot be satisfied.
             CheckpointError: the network's logits are not finite.
         """
@@ -129,7 +132,10 @@ class Sampler:
             constraint.check(canvas)
         if told is not None:
             self._require_told_places()
+        if self.guidance.classifier and classifier is None:
+            raise ConfigError("guidance has a weight for a classifier, but no classifier is given")
         sides = (denoiser, weak or blindfolded(denoiser)) if self.guidance.asks_twice else (denoiser,)
+        networks = Networks(sides, classifier if self.guidance.classifier else None)
         state = State.begin(process, canvas, self.accept.compares)
         while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
             view = None if constraint is None else constraint.rows(rows)
@@ -142,7 +148,7 @@ class Sampler:
                 move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
             else:
                 told_here = None if told is None else told[rows]
-                step, move = self._move(sides, _rows(canvas, rows), here.past, step, view, told_here)
+                step, move = self._move(networks, _rows(canvas, rows), here.past, step, view, told_here)
             state = state.with_rows(rows, here.after(step, move))
             certain = None if constraint is None else constraint.certain(state.x_t, state.noisy)
             state = state if certain is None else state.settled(certain)
@@ -187,7 +193,7 @@ class Sampler:
 
     def _move(
         self,
-        sides: tuple[Denoiser, ...],
+        networks: Networks,
         canvas: Canvas,
         past: Past | None,
         step: Step,
@@ -196,9 +202,9 @@ class Sampler:
     ) -> tuple[Step, Move]:
         step, times = replace(step, guidance=self.guidance), self.grid.observed(step)
         if self.transition.judges:
-            step = answered_and_judged(step, sides, times, canvas, constraint, self.warps)
+            step = answered_and_judged(step, networks, times, canvas, constraint, self.warps)
         else:
-            step = answered(step, sides, times, canvas, constraint)
+            step = answered(step, networks, times, canvas, constraint)
         if past is not None:
             step = replace(step, drift=past.drift_to(step))
         if self.stop.looks:

@@ -71,7 +71,8 @@ class Step:
         judged: for a transition that judges, the same step packed at the settled positions of the rows that it asks about, with
             what the network says and would propose there, whatever positions have to do with each other; else None.
         guidance: how the two sides are combined, where there are two.
-        sides: `log_alone` of the strong and of the weak side; None where there is one, or where nobody needs them apart.
+        sides: `log_alone` of the strong and of the weak side, before any classifier; None where nobody needs them apart.
+        tilt: float [N, V], what a classifier adds to log-probabilities; None where there is none.
     """
 
     process: ForwardProcess
@@ -101,7 +102,8 @@ class Step:
     same: Tensor
     judged: Step | None = None
     guidance: Guidance = field(default_factory=Guidance)
-    sides: tuple[Tensor, Tensor] | None = None
+    sides: tuple[Tensor, ...] | None = None
+    tilt: Tensor | None = None
 
     @property
     def alpha_t(self) -> Tensor:
@@ -133,6 +135,10 @@ class Step:
         """Float [N]: log p(x_0 | x_t) of the proposed tokens."""
         return self.log_p.gather(-1, self.proposal.unsqueeze(-1)).squeeze(-1)
 
+    def tilted(self, log_p: Tensor) -> Tensor:
+        """Laws [N, V] of what stands at the packed positions, as a classifier bends them."""
+        return log_p if self.tilt is None else (log_p + self.tilt).log_softmax(-1)
+
     def pack(self, values: Tensor) -> Tensor:
         """Values [B, L, ...] at the packed positions: [N, ...]."""
         return values[self.row, self.column]
@@ -160,13 +166,15 @@ class Step:
         if bool(self.wanted.all()):
             return self
         packed = {name: getattr(self, name)[self.wanted] for name in _PER_POSITION}
-        return replace(self, joint=None, sides=None, **packed)
+        return replace(self, joint=None, sides=None, tilt=None, **packed)
 
     def rows(self, index: Tensor) -> Step:
         """Some of the rows (Bool index [B]), with nothing packed."""
         chosen = {name: getattr(self, name)[index] for name in _PER_ROW}
         packed = {name: getattr(self, name)[:0] for name in _PER_POSITION}
-        return replace(self, draws=self.draws.rows(index), joint=None, sides=None, judged=None, **chosen, **packed)
+        return replace(
+            self, draws=self.draws.rows(index), joint=None, sides=None, tilt=None, judged=None, **chosen, **packed
+        )
 
 
 _PER_POSITION = ("row", "column", "wanted", "log_alone", "log_p_x0", "log_p", "proposal", "drift")

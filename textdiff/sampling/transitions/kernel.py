@@ -20,7 +20,8 @@ class KernelTransition(Transition):
 
     A position settles once the process can change it no more: when its mask is gone, or else at s = 0. Where a
     constraint ties positions together, x_0 ~ p(x_0 | x_t) is drawn jointly and x_s from the kernel for that x_0, so that
-    what settles is a part of it. Where guidance has two sides, their laws of x_s are combined.
+    what settles is a part of it. Where guidance has two sides, their laws of x_s are combined; a classifier bends the law
+    of x_s, but with absorbing noise, as with a joint draw, that of x_0: what to write, not whether.
     """
 
     alone: ClassVar[bool] = True
@@ -38,8 +39,9 @@ class KernelTransition(Transition):
         elif step.sides is None:
             log_p = self.kernel(step, warped(step.log_p_x0, warps))
         else:
-            strong, weak = [self.kernel(step, warped(side, warps)) for side in step.sides]
-            log_p = step.guidance.combined(strong, weak, step.t[step.row])
+            strong, *weak = [self.kernel(step, warped(side, warps)) for side in step.sides]
+            log_p = step.guidance.combined(strong, weak[0], step.t[step.row]) if weak else strong
+            log_p = step.tilted(log_p)
         ids = draw(step, log_p)
         every = torch.ones_like(ids, dtype=torch.bool)
         return Move(ids, ~step.process.scored(ids, every) | step.last)
