@@ -227,7 +227,18 @@ def test_draws_follow_the_law_and_are_those_of_the_cpu(sampler: Sampler) -> None
     assert float((here == drawn).all(-1).double().mean()) > 0.999
 
 
-_FOR_ANY_NOISE = ("analytic", "d3pm", "diffusion_gemma", "duo", "euler", "posterior", "psi", "tau_leaping")
+_FOR_ANY_NOISE = (
+    "analytic",
+    "d3pm",
+    "diffusion_gemma",
+    "duo",
+    "euler",
+    "gibbs",
+    "posterior",
+    "psi",
+    "rdm",
+    "tau_leaping",
+)
 
 
 @pytest.mark.parametrize("process", PROCESSES)

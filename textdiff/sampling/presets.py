@@ -21,8 +21,18 @@ from textdiff.sampling.accept import (
     TopKAccept,
     TopProbabilityAccept,
 )
-from textdiff.sampling.grids import AdaptiveGrid, CosineGrid, EqualAlphaGrid, FirstHittingGrid, LoopGrid, TailGrid
+from textdiff.sampling.grids import (
+    AdaptiveGrid,
+    CosineGrid,
+    EqualAlphaGrid,
+    FirstHittingGrid,
+    LoopGrid,
+    RestingGrid,
+    TailGrid,
+)
 from textdiff.sampling.renoise import (
+    DfmRenoise,
+    ForwardBackwardRenoise,
     NeverRenoise,
     RemdmCapRenoise,
     RemdmConfidenceRenoise,
@@ -35,6 +45,7 @@ from textdiff.sampling.transitions import (
     AcceptTransition,
     EulerTransition,
     FreshNoiseTransition,
+    GibbsTransition,
     MaskPredictTransition,
     P2Transition,
     PosteriorTransition,
@@ -80,6 +91,9 @@ _PRESETS = {
     "psi": Sampler(steps=128, transition=PsiTransition(), renoise=RemdmRescaleRenoise(0.05)),
     "p2": Sampler(steps=128, grid=EqualAlphaGrid(), transition=P2Transition()),
     "rdm": Sampler(steps=10, grid=CosineGrid(), transition=RdmTransition(), warps=_COLD),
+    "forward_backward": Sampler(steps=128, renoise=ForwardBackwardRenoise()),
+    "dfm": Sampler(steps=128, renoise=DfmRenoise()),
+    "gibbs": Sampler(steps=128, grid=RestingGrid(), transition=GibbsTransition()),
     "euler": Sampler(steps=128, transition=EulerTransition()),
     "tau_leaping": Sampler(steps=128, transition=TauLeapingTransition()),
 }
@@ -87,6 +101,7 @@ _NOTES = {
     "analytic": "SEDD's step for any noise of the form alpha x_0 + b, which is the posterior.",
     "diffusion_gemma": "For uniform noise.",
     "duo": "For uniform noise. Without its greedy end: --sampler posterior",
+    "gibbs": "For uniform and hybrid noise.",
     "psi": "Its authors' runs: --steps 256 --top-p 0.9",
     "remdm": "Its authors' runs: --steps 1024 --top-p 0.9 --set renoise.cap=0.008",
     "remdm_confidence": "Its authors' runs: --steps 1024 --top-p 0.9",

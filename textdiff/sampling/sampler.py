@@ -18,7 +18,7 @@ from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAcce
 from textdiff.sampling.answers import Networks, answered, answered_and_judged
 from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Constraint
-from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, TimeGrid, UniformGrid
+from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, RestingGrid, TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.past import Past
 from textdiff.sampling.renoise import NeverRenoise, Renoise
@@ -83,8 +83,10 @@ class Sampler:
                 "the first_hitting grid needs the accept policy first_hitting or left_to_right and no renoise policy"
             )
 
-        if self.renoise.needs_loop and not isinstance(self.grid, LoopGrid):
-            raise ConfigError("this renoise policy acts only while time stands still: it needs the loop grid")
+        if self.renoise.needs_loop and not isinstance(self.grid, (LoopGrid, RestingGrid)):
+            raise ConfigError(
+                "this renoise policy acts only while time stands still: it needs the loop grid, or resting"
+            )
 
     def _require_alone(self) -> None:
         """That no policy is given which the transition does not heed."""

@@ -7,6 +7,7 @@ from textdiff.sampling.grids.equal_alpha import EqualAlphaGrid
 from textdiff.sampling.grids.first_hitting import FirstHittingGrid
 from textdiff.sampling.grids.loop import LoopGrid
 from textdiff.sampling.grids.profile import ProfileGrid
+from textdiff.sampling.grids.resting import RestingGrid
 from textdiff.sampling.grids.tail import TailGrid
 from textdiff.sampling.grids.uniform import UniformGrid
 
@@ -17,6 +18,7 @@ __all__ = [
     "FirstHittingGrid",
     "LoopGrid",
     "ProfileGrid",
+    "RestingGrid",
     "TailGrid",
     "TimeGrid",
     "UniformGrid",

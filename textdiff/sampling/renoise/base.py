@@ -17,7 +17,7 @@ class Renoise(ABC):
 
     Attributes:
         final: whether a settled token stays for ever, so that a row is finished once all of its tokens have settled.
-        needs_loop: whether it acts only where time stands still, as it does in the loop grid.
+        needs_loop: whether it acts only where time stands still, as it does in the grids loop and resting.
     """
 
     final: ClassVar[bool] = False

@@ -18,7 +18,7 @@ from textdiff.sampling.step import Step
 @register(Renoise, "remdm_loop")
 @dataclass(frozen=True)
 class RemdmLoopRenoise(Renoise):
-    """sigma = min(cap, (1 - alpha_s) / alpha_t) where s = t, else 0. Needs the `loop` grid, which has such steps.
+    """sigma = min(cap, (1 - alpha_s) / alpha_t) where s = t, else 0. Needs the grid `loop` or `resting`, which have such steps.
 
     Attributes:
         cap: from 0 to 1.

@@ -4,6 +4,7 @@ from textdiff.sampling.transitions.accept import AcceptTransition
 from textdiff.sampling.transitions.base import Move, Transition, data_posterior
 from textdiff.sampling.transitions.euler import EulerTransition
 from textdiff.sampling.transitions.fresh_noise import FreshNoiseTransition
+from textdiff.sampling.transitions.gibbs import GibbsTransition
 from textdiff.sampling.transitions.mask_predict import MaskPredictTransition
 from textdiff.sampling.transitions.p2 import P2Transition
 from textdiff.sampling.transitions.posterior import PosteriorTransition
@@ -15,6 +16,7 @@ __all__ = [
     "AcceptTransition",
     "EulerTransition",
     "FreshNoiseTransition",
+    "GibbsTransition",
     "MaskPredictTransition",
     "Move",
     "P2Transition",
