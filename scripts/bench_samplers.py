@@ -196,7 +196,7 @@ def presets_for(process: str, asked: str | None) -> list[str]:
     if asked is not None:
         return asked.split(",")
     if process != "absorbing":
-        return ["posterior", "euler", "tau_leaping", "diffusion_gemma", "psi", "duo"]
+        return ["posterior", "euler", "tau_leaping", "diffusion_gemma", "psi", "gibbs", "duo"]
     distinct = {preset(name): name for name in sorted(preset_names(), reverse=True)}
     return sorted(name for sampler, name in distinct.items() if not any(warp.greedy for warp in sampler.warps))
 

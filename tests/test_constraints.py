@@ -64,7 +64,7 @@ def other_samplers() -> list[Sampler]:
     first_hitting = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept())
     stop = EntropyStop(0.5)
     stopping = [replace(sampler, stop=stop) for sampler in (preset("posterior"), Sampler(renoise=RemdmCapRenoise(0.6)))]
-    alone = [preset(name) for name in ("posterior", "psi", "mask_predict", "p2", "rdm")]
+    alone = [preset(name) for name in ("posterior", "psi", "gibbs", "mask_predict", "p2", "rdm")]
     return [first_hitting, *alone, *stopping]
 
 
