@@ -15,10 +15,13 @@ from textdiff.cli.documents import read_input
 from textdiff.cli.loading import load_infiller
 from textdiff.cli.options import (
     AsJson,
+    ClassifierFolder,
+    ClassifierWeight,
     Device,
     Dtype,
     Guidance,
     Guide,
+    Label,
     MinP,
     Model,
     SamplerName,
@@ -37,7 +40,7 @@ from textdiff.cli.visible import painted, visible
 from textdiff.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from textdiff.infiller import GenerateResult
+    from textdiff.infiller import GenerateResult, Infiller
 
 EXAMPLES = r"""Examples:
   textdiff generate
@@ -89,6 +92,9 @@ def generate(
     settings: SamplerSettings = None,
     guidance: Guidance = None,
     guide: Guide = None,
+    classifier: ClassifierFolder = None,
+    label: Label = None,
+    classifier_weight: ClassifierWeight = None,
     seed: Seed = 0,
     condition: Annotated[
         str | None, typer.Option("--condition", metavar="FILE|-", help="Sources: one a line, or a .jsonl.")
@@ -117,8 +123,10 @@ def generate(
             raise UsageError("--guide goes with --guidance W, how much to lead away from that model")
         options["guide"] = load_infiller(guide, device, dtype)
     if condition is not None:
-        if watch or any(given is not None for given in (prompt, max_new_tokens, block_size, cache)):
-            raise UsageError("--condition takes no prompt, --max-new-tokens, --block-size, --cache or --watch")
+        if watch or any(given is not None for given in (prompt, max_new_tokens, block_size, cache, classifier)):
+            raise UsageError(
+                "--condition takes no prompt, --max-new-tokens, --block-size, --cache, --classifier or --watch"
+            )
         write_targets(
             condition,
             field,
@@ -133,6 +141,7 @@ def generate(
     options |= {"n": n, "max_new_tokens": max_new_tokens, "block_size": block_size, "cache": cache, "seed": seed}
     text = _text(prompt)
     infiller = load_infiller(model, device, dtype)
+    options |= _leading(infiller, classifier, label, classifier_weight)
     if watch:
         from textdiff.cli.watch import watch_samples
 
@@ -157,6 +166,15 @@ def report(result: GenerateResult) -> dict[str, object]:
         "samples": [asdict(sample) for sample in result.samples],
         "stats": asdict(result.stats),
     }
+
+
+def _leading(infiller: Infiller, classifier: str | None, label: str | None, weight: float | None) -> dict[str, object]:
+    """What `Infiller.generate` takes of a classifier."""
+    if classifier is None and label is None and weight is None:
+        return {}
+    if classifier is None or label is None:
+        raise UsageError("--classifier goes with --label NAME, and --classifier-weight with both")
+    return {"classifier": infiller.classifying(classifier, label), "classifier_weight": weight}
 
 
 def _text(prompt: str | None) -> str:

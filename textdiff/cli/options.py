@@ -115,6 +115,15 @@ Guide = Annotated[
     str | None,
     typer.Option("--guide", metavar="MODEL", help="Guide away from this worse model, not from the missing prompt."),
 ]
+ClassifierFolder = Annotated[
+    str | None,
+    typer.Option("--classifier", metavar="FOLDER", help="Guide towards a label of this sequence classifier."),
+]
+Label = Annotated[str | None, typer.Option("--label", metavar="NAME", help="The label of --classifier.")]
+ClassifierWeight = Annotated[
+    float | None,
+    typer.Option("--classifier-weight", metavar="G", callback=_at_least_0, help="How often its word counts: 1, once."),
+]
 Watch = Annotated[bool, typer.Option("--watch", help="Show the denoising live on a terminal.")]
 WatchDelay = Annotated[
     float, typer.Option("--watch-delay", metavar="SECONDS", callback=_delay, help="Pause after each step shown.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textdiff.denoiser import Denoiser
 from textdiff.errors import UsageError
 from textdiff.model import DiffusionModel
+from textdiff.sampling import Classifier
 from textdiff.text.pairs import PairLayout
 from textdiff.text.tokenizers import Tokenizer
 
@@ -54,6 +55,17 @@ class Abilities:
             raise UsageError(f"the model {self.name} was not trained on pairs of sources and targets; {advice}")
         return PairLayout(self.tokenizer, length, self.context_length, self.model.process.left_to_right)
 
+    def new_tokens(self, given: int, asked: int | None) -> int:
+        """How many tokens to write behind so many given ones.
+
+        Raises:
+            UsageError: it is asked for none.
+        """
+        if asked is not None and asked < 1:
+            raise UsageError(f"max_new_tokens must be at least 1, got {asked}")
+        left = self.context_length - given
+        return asked or (min(128, left) if left > 0 else 128)
+
     def guiding(self, guide: Abilities | None) -> Denoiser | None:
         """The network of another model, which knows the same tokens, noise and lengths.
 
@@ -71,3 +83,9 @@ class Abilities:
                 f"the models {guide.name} and {self.name} know different noise or lengths: one cannot guide the other"
             )
         return guide.model.denoise
+
+    def classifying(self, source: str, label: str) -> Classifier:
+        """A sequence classifier of Hugging Face, for a label; see `load_classifier`."""
+        from textdiff.infiller.classifying import load_classifier
+
+        return load_classifier(source, label, self.tokenizer, self.context_length, self.model.device)

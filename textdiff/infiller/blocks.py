@@ -18,7 +18,7 @@ from textdiff.infiller.reading_blocks import ReadingBlocks
 from textdiff.infiller.reading_on import denoiser_for
 from textdiff.infiller.writing import ROWS, Progress, Written, write
 from textdiff.model import DiffusionModel
-from textdiff.sampling import Constraint, Event, Sampler
+from textdiff.sampling import Classifier, Constraint, Event, Sampler
 from textdiff.sampling.guidance import blindfolded
 from textdiff.text.canvas import Canvas
 
@@ -31,6 +31,7 @@ def write_blocks(
     constraint: Callable[[Canvas], Constraint],
     on_progress: Callable[[Progress], None] | None = None,
     weak: Denoiser | None = None,
+    classifier: Classifier | None = None,
 ) -> Written:
     """Writes a canvas from left to right, block after block: each is a run of the sampler by itself.
 
@@ -45,6 +46,7 @@ def write_blocks(
         on_progress: called while rows are written, with events of the whole canvas.
         weak: what guidance leads away from; by default the same network, which then sees what was written but not what
             was given.
+        classifier: what guidance leads towards; it reads a block with as much text before it as the model does.
     """
     parts = [
         _write_rows(
@@ -55,6 +57,7 @@ def write_blocks(
             constraint,
             None if on_progress is None else partial(_renumbered, on_progress, rows),
             weak,
+            classifier,
         )
         for rows in torch.split(torch.arange(len(canvas.ids)), ROWS)
     ]
@@ -74,6 +77,7 @@ def _write_rows(
     constraint: Callable[[Canvas], Constraint],
     on_progress: Callable[[Progress], None] | None,
     weak: Denoiser | None,
+    classifier: Classifier | None,
 ) -> Written:
     """The same for rows that go through the network together."""
     given, length = int(canvas.frozen[:1].sum()), canvas.shape[1]
@@ -92,6 +96,7 @@ def _write_rows(
             None if on_progress is None else partial(_show, on_progress, written, block),
             _looking_ahead(model, away_from, block),
             partial(block_denoiser, block, blocks.cache, reading),
+            classifier,
         )
         written = _with(written, made, block)
     return written

@@ -13,7 +13,7 @@ from textdiff.infiller.blocks import write_blocks
 from textdiff.infiller.cutting import Blocks
 from textdiff.infiller.writing import Progress, Written, text_constraint, write
 from textdiff.model import DiffusionModel
-from textdiff.sampling import Sampler
+from textdiff.sampling import Classifier, Sampler
 from textdiff.text.canvas import Canvas
 from textdiff.text.tokenizers import Tokenizer
 
@@ -30,6 +30,7 @@ def go_on(
     blocks: Blocks | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     weak: Denoiser | None = None,
+    classifier: Classifier | None = None,
 ) -> Written:
     """Writes so many tokens of text behind each of some rows of given ids.
 
@@ -42,7 +43,7 @@ def go_on(
         numbers: of the rows; by default 0, 1, …
         blocks: how they are cut, where the rows' given ids are as many; None to write all tokens at once, or
             in the blocks that the model was trained with.
-        on_progress, weak: see `write`.
+        on_progress, weak, classifier: see `write`.
     """
     own = [*range(len(given))] if numbers is None else [*numbers]
     seeds = Draws.seeded([seed] * len(given)).fold(torch.tensor(own)).keys.tolist()
@@ -54,5 +55,5 @@ def go_on(
     if blocks is None and model.process.causal_blocks is not None:
         blocks = Blocks.of(model, None, canvas.shape[1])
     if blocks is None:
-        return write(model, sampler, canvas, constraint(canvas), on_progress, weak)
-    return write_blocks(model, sampler, canvas, blocks, constraint, on_progress, weak)
+        return write(model, sampler, canvas, constraint(canvas), on_progress, weak, classifier=classifier)
+    return write_blocks(model, sampler, canvas, blocks, constraint, on_progress, weak, classifier)

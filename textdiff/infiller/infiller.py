@@ -29,7 +29,7 @@ from textdiff.infiller.shelf import Shelf
 from textdiff.infiller.targets import Lengths, TargetWriter
 from textdiff.infiller.writing import Progress
 from textdiff.model import DiffusionModel
-from textdiff.sampling import Sampler
+from textdiff.sampling import Classifier, Sampler
 from textdiff.text.document import Document
 from textdiff.text.layout import Layout
 from textdiff.text.mask_tokens import STANDARD
@@ -156,6 +156,8 @@ class Infiller(Abilities):
         settings: Sequence[str] = (),
         guidance: float | None = None,
         guide: Infiller | None = None,
+        classifier: Classifier | None = None,
+        classifier_weight: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> GenerateResult:
         """Writes text from nothing, or goes on from a prompt.
@@ -171,6 +173,7 @@ class Infiller(Abilities):
             seed: any integer.
             steps, sampler, temperature, top_k, top_p, min_p, settings, guidance: see `SamplerOptions`.
             guide: a worse model of the same tokens, which guidance leads away from; by default this one without the prompt.
+            classifier: what it leads towards, as often as classifier_weight says, by default once; see `load_classifier`.
             on_progress: called while rows are written.
 
         Raises:
@@ -182,9 +185,10 @@ class Infiller(Abilities):
         text = prompt or ""
         healed = self.tokenizer.carries_spaces and text.endswith(" ")
         given = [*self.tokenizer.prefix_ids, *self.tokenizer.encode(text[:-1] if healed else text)]
-        count = self._new_tokens(len(given), max_new_tokens)
+        count = self.new_tokens(len(given), max_new_tokens)
         blocks = Blocks.of(self.model, block_size, len(given) + count, cache)
-        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance, min_p, settings).apply(
+        counts = 1.0 if classifier_weight is None and classifier is not None else classifier_weight
+        chosen = SamplerOptions(sampler, steps, temperature, top_k, top_p, guidance, min_p, settings, counts).apply(
             self.samplers.generate
         )
         require_order(self.model.process, chosen)
@@ -195,7 +199,9 @@ class Infiller(Abilities):
         began = time.perf_counter()
         weak = self.guiding(guide)
         parts = self.model, self.tokenizer, chosen
-        written = go_on(*parts, [given] * n, count, seed, blocks=blocks, on_progress=on_progress, weak=weak)
+        written = go_on(
+            *parts, [given] * n, count, seed, blocks=blocks, on_progress=on_progress, weak=weak, classifier=classifier
+        )
         texts = [self.tokenizer.decode(ids[len(given) :]) for ids in written.ids.tolist()]
         stats = Stats(written.steps, int(written.nfe.max()), n * count, time.perf_counter() - began)
         samples = tuple(Sample(text + (t.removeprefix(" ") if healed else t), count) for t in texts)
@@ -250,12 +256,6 @@ class Infiller(Abilities):
     @cached_property
     def _bias(self) -> LengthBias:
         return LengthBias(self.model, self.tokenizer, self.shelf)
-
-    def _new_tokens(self, given: int, asked: int | None) -> int:
-        if asked is not None and asked < 1:
-            raise UsageError(f"max_new_tokens must be at least 1, got {asked}")
-        left = self.context_length - given
-        return asked or (min(128, left) if left > 0 else 128)
 
     def _method(self, length: LengthChoice) -> Literal["model", "search"]:
         known = self.tokenizer.vocabulary.filler_id is not None

@@ -10,7 +10,7 @@ from textdiff.errors import ConfigError, UsageError
 from textdiff.files import apply_override, load_yaml
 from textdiff.processes import AbsorbingProcess, ForwardProcess
 from textdiff.registry import build, to_config
-from textdiff.sampling import Sampler, preset, preset_for, with_auto_steps
+from textdiff.sampling import Guidance, Sampler, preset, preset_for, with_auto_steps
 from textdiff.sampling.warps import MinPWarp, TemperatureWarp, TopKWarp, TopPWarp, Warp
 
 
@@ -51,6 +51,7 @@ class SamplerOptions:
         top_p: above 0, at most 1.
         guidance: at least 0; 1 is none. See `Guidance`.
         min_p: from 0 to 1.
+        classifier_weight: at least 0; 0 is none. See `Guidance`.
         settings: "accept.gamma=0.2" and the like: keys of the sampler, values in YAML.
     """
 
@@ -62,6 +63,7 @@ class SamplerOptions:
     guidance: float | None = None
     min_p: float | None = None
     settings: Sequence[str] = ()
+    classifier_weight: float | None = None
 
     def apply(self, default: Sampler) -> Sampler:
         """The sampler to use.
@@ -78,8 +80,7 @@ class SamplerOptions:
                 sampler = _changed(sampler, self.settings)
             if self.steps not in (None, "auto") and not sampler.grid.counts_steps:
                 raise UsageError("this sampler chooses its number of steps by itself: leave steps out")
-            if self.guidance is not None:
-                sampler = replace(sampler, guidance=replace(sampler.guidance, weight=self.guidance))
+            sampler = replace(sampler, guidance=self._guided(sampler.guidance))
             asked: list[Warp] = []
             if self.temperature is not None:
                 asked.append(TemperatureWarp(self.temperature))
@@ -97,6 +98,11 @@ class SamplerOptions:
             kept + asked, key=lambda w: next((i for i, c in enumerate(order) if isinstance(w, c)), len(order))
         )
         return replace(sampler, warps=tuple(warps))
+
+    def _guided(self, guidance: Guidance) -> Guidance:
+        weight = guidance.weight if self.guidance is None else self.guidance
+        classifier = guidance.classifier if self.classifier_weight is None else self.classifier_weight
+        return replace(guidance, weight=weight, classifier=classifier)
 
 
 def sampler_of(name: str) -> Sampler:

@@ -11,7 +11,7 @@ from torch import Tensor
 from textdiff.denoiser import Denoiser
 from textdiff.infiller.reading_on import denoiser_for
 from textdiff.model import DiffusionModel
-from textdiff.sampling import Automata, Constraint, Event, Sampler, TokenClasses
+from textdiff.sampling import Automata, Classifier, Constraint, Event, Sampler, TokenClasses
 from textdiff.text.automaton import TokenAutomaton
 from textdiff.text.canvas import Canvas
 from textdiff.text.layout import Layout
@@ -59,11 +59,12 @@ def write(
     on_progress: Callable[[Progress], None] | None = None,
     weak: Denoiser | None = None,
     denoiser: Callable[[DiffusionModel, Canvas], tuple[Denoiser, Canvas]] = denoiser_for,
+    classifier: Classifier | None = None,
 ) -> Written:
     """Writes the free positions of a canvas under a constraint, on the model's device.
 
     Args:
-        weak: what the sampler's guidance leads away from; see `Sampler.sample`.
+        weak, classifier: what the sampler's guidance leads away from and towards; see `Sampler.sample`.
         denoiser: what writes on a batch of rows, and the batch as it is to be given to it.
     """
     ids, log_p = canvas.ids.clone(), torch.zeros(canvas.shape, dtype=torch.float64)
@@ -75,7 +76,7 @@ def write(
         part, view = canvas.rows(rows).cut(length).to(model.device), constraint.rows(rows).cut(length).to(model.device)
         watch = None if on_progress is None else _watcher(on_progress, rows)
         denoise, part = denoiser(model, part)
-        samples = sampler.sample(denoise, model.process, part, view, watch, weak)
+        samples = sampler.sample(denoise, model.process, part, view, watch, weak, classifier=classifier)
         ids[rows, :length], log_p[rows, :length] = samples.ids.cpu(), samples.log_p.cpu()
         nfe[rows] = samples.nfe.cpu()
         steps = max(steps, samples.steps)
