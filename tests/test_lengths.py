@@ -135,11 +135,57 @@ def test_the_lengths_of_several_gaps_are_drawn_from_their_joint_law(tokenizer: T
     assert chisquare(observed, independent.tolist()).pvalue < 1e-8, "gaps are decided together"
 
 
-def test_temperature_zero_takes_the_most_probable_length(tokenizer: Tokenizer) -> None:
+def test_temperature_zero_takes_the_lengths_that_go_together(tokenizer: Tokenizer) -> None:
     model = with_fillers(tokenizer, torch.diag(torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)))
     wishes = [anything(tokenizer, (1, 2, 3)), anything(tokenizer, (1, 2, 3))]
     sized = size_by_model([plan_of("a[MASK]b[MASK]c", tokenizer, wishes, s) for s in range(9)], model, tokenizer, 0.0)
     assert {one.lengths for one in sized} == {(2, 2)}
+
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+def sized_where_one_letter_is_known(temperature: float, share: float, seeds: int = 1) -> list[tuple[int, ...]]:
+    """Two gaps with lengths of one law each; of one letter a gap holds an a in this share, of more letters any."""
+    tokenizer = train_tokenizer("characters", [ALPHABET + " ."] * 5, 40)
+    filler, letters = tokenizer.vocabulary.filler_id, tokenizer.encode(ALPHABET)
+    assert filler is not None
+    law = torch.tensor([0.3, 0.25, 0.45], dtype=torch.float64)
+    ends = with_fillers(tokenizer, law[:, None] * law)
+
+    def spelled(x_t: Tensor, canvas: Canvas) -> Tensor:
+        everywhere = torch.ones_like(x_t, dtype=torch.bool)
+        p = ends.denoise(x_t, torch.ones(len(x_t)), canvas, everywhere).exp().reshape(*x_t.shape, -1)
+        p[..., letters] = (1 - p[..., filler])[..., None] / len(letters)
+        for row, gaps in enumerate(runs(canvas, filler)):
+            for start, text, _ in gaps:
+                if text == 1:
+                    p[row, start, letters] = (1 - share) / (len(letters) - 1)
+                    p[row, start, letters[0]] = share
+        return p
+
+    wish = Wish(anything(tokenizer, (1, 2, 3)).automaton, 0, (1, 2, 3))
+    wish.automaton.classes[letters] = 1
+    plans = [plan_of("a[MASK]b[MASK]c", tokenizer, [wish, wish], seed) for seed in range(seeds)]
+    return [one.lengths for one in size_by_model(plans, fake(tokenizer, spelled), tokenizer, temperature)]
+
+
+def test_a_text_that_stands_out_is_worth_more_than_the_likeliest_length() -> None:
+    """0.9 of the gaps of one letter hold an a: 0.27 of all gaps, and no other text has more than 0.01 of them."""
+    assert sized_where_one_letter_is_known(0.0, 0.9) == [(1, 1)]
+    assert sized_where_one_letter_is_known(0.2, 0.9, seeds=5) == [(1, 1)] * 5
+
+
+def test_where_no_text_stands_out_the_length_is_the_median() -> None:
+    assert sized_where_one_letter_is_known(0.0, 0.08) == [(2, 2)], "the most probable length is 3"
+    nearly = Counter(n for lengths in sized_where_one_letter_is_known(0.2, 0.08, seeds=200) for n in lengths)
+    assert set(nearly) == {2, 3}, "at this temperature the length comes from the middle of its law: 0.4 to 0.6"
+    assert chisquare([nearly[2], nearly[3]], [300, 100]).pvalue > 1e-4
+
+
+def test_a_warm_sampler_draws_lengths_whatever_stands_out() -> None:
+    drawn = Counter(n for lengths in sized_where_one_letter_is_known(1.0, 0.9, seeds=1_000) for n in lengths)
+    assert chisquare([drawn[n] for n in (1, 2, 3)], [600, 500, 900]).pvalue > 1e-4
 
 
 def test_the_surest_gap_is_settled_first(tokenizer: Tokenizer) -> None:

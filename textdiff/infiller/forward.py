@@ -48,6 +48,17 @@ def noisy_log_p(model: DiffusionModel, canvas: Canvas, where: Tensor) -> Tensor:
     return model.denoise(x_t, ones, canvas, where).log_softmax(-1)
 
 
+def best_log_p(log_p: Tensor, automaton: TokenAutomaton) -> Tensor:
+    """Log-probabilities [k] of the best token at each position among those that stand in any text of an automaton.
+
+    Args:
+        log_p: [k, V], of the tokens at the positions.
+        automaton: what a text is.
+    """
+    writable = (automaton.table >= 0).any(0)[automaton.classes]
+    return log_p.masked_fill(~writable, -torch.inf).log_softmax(-1).nan_to_num(nan=-torch.inf).amax(-1)
+
+
 def log_mass(automaton: TokenAutomaton, log_p: Tensor, filler: int | None) -> Tensor:
     """For each k the log-probability that k tokens, drawn one by one, are a whole text.
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from textdiff.infiller.drafts import LengthOdds, Odds, Plan, Sized
-from textdiff.infiller.forward import first_looks, log_mass
+from textdiff.infiller.forward import best_log_p, first_looks, log_mass
 from textdiff.model import DiffusionModel
 from textdiff.text.layout import lay_out
 from textdiff.text.tokenizers import Tokenizer
@@ -110,9 +110,7 @@ class _Search:
     def _score(self, attempt: _Try, log_p: Tensor) -> float:
         automaton = self._plans[attempt.plan].wishes[attempt.gap].automaton
         mass = log_mass(automaton, log_p, self._tokenizer.vocabulary.filler_id)[-1]
-        writable = (automaton.table >= 0).any(0)[automaton.classes]
-        sure = confidence(log_p.masked_fill(~writable, -torch.inf))
-        return sure - self._bias(attempt.tokens) + float(mass) / attempt.tokens
+        return float(best_log_p(log_p, automaton).mean()) - self._bias(attempt.tokens) + float(mass) / attempt.tokens
 
 
 def confidence(log_p: Tensor) -> float:
