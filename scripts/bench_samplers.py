@@ -11,7 +11,8 @@ all that is left between what is written and the source is the sampler's own doi
 - long texts: nats per token under the source, and the entropy of the written ids. The last line says what the source
   itself has. Fewer nats than that is no merit: a sampler that writes the likeliest text over and over has the fewest.
 
-Samplers draw from the laws as they are where a preset does not say otherwise. A preset stands for several numbers of
+Samplers draw from the laws as they are where a preset does not say otherwise; `klass`, `mask_predict` and `rdm`, which write
+the likeliest tokens, draw here too, since all their texts would be one. A preset stands for several numbers of
 steps, or where it chooses by itself how many tokens settle, for several values of what it goes by; once for each number of
 network calls that it really needs. With --output FOLDER the table is also written as samplers.json and, where matplotlib
 is installed, drawn as samplers.png.
@@ -34,7 +35,7 @@ from textdiff.errors import ConfigError, TextdiffError
 from textdiff.processes import ForwardProcess, InterpolatingProcess
 from textdiff.registry import build
 from textdiff.sampling import Sampler, preset, preset_names
-from textdiff.sampling.accept import Accept, EntropyBoundAccept, FactorAccept, ThresholdAccept
+from textdiff.sampling.accept import Accept, EntropyBoundAccept, FactorAccept, KlassAccept, ThresholdAccept
 from textdiff.sampling.grids import AdaptiveGrid
 from textdiff.text.canvas import Canvas
 
@@ -44,9 +45,15 @@ BATCH = 20_000
 ADAPTIVE: dict[str, list[Accept]] = {
     "entropy_bound": [EntropyBoundAccept(gamma) for gamma in (0.01, 0.1, 0.3, 1.0, 3.0)],
     "factor": [FactorAccept(factor) for factor in (0.3, 1.0, 2.0, 4.0)],
+    "klass": [KlassAccept(share, kl) for share, kl in ((0.9, 0.01), (0.8, 0.03), (0.7, 0.1), (0.5, 0.3))],
     "threshold": [ThresholdAccept(share) for share in (0.99, 0.9, 0.7, 0.5, 0.3)],
 }
 """Presets that choose how many tokens settle, by falling care."""
+DRAWN = ("klass", "mask_predict", "rdm")
+"""Presets that are measured without the temperature 0 that they have."""
+ANY_NOISE = ("posterior", "euler", "tau_leaping", "psi")
+OTHER_NOISE = ("diffusion_gemma", "duo", "gibbs")
+"""Presets for noise that does not show."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def numbers_of_steps(length: int) -> list[int]:
 
 def versions(name: str, most: int) -> Iterator[tuple[Sampler, int]]:
     """A preset from many network calls to few, and its steps for each `most` tokens of a text."""
-    sampler = preset(name)
+    sampler = replace(preset(name), warps=()) if name in DRAWN else preset(name)
     for accept in ADAPTIVE.get(name, ()):
         yield replace(sampler, accept=accept, grid=AdaptiveGrid()), most
     for steps in () if name in ADAPTIVE else numbers_of_steps(most)[::-1]:
@@ -120,7 +127,7 @@ def measured(process: str, name: str, options: argparse.Namespace) -> Iterator[R
     """The rows of a preset, one for each number of network calls."""
     sides = [(source, build(ForwardProcess, process, vocabulary=source.vocabulary)) for source in (SHORT, LONG)]
     seen = set()
-    for sampler, share in versions(name, options.short):
+    for sampler, share in versions(name, options.short * options.calls_per_token):
         texts, calls = [], []
         for (source, noise), length, rows in zip(
             sides, (options.short, options.long), (options.rows, options.long_rows), strict=True
@@ -185,6 +192,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--processes", default="absorbing,uniform")
     made.add_argument("--rows", type=int, default=40_000, help="short texts of each sampler")
     made.add_argument("--short", type=int, default=8, help="tokens of a short text")
+    made.add_argument("--calls-per-token", type=int, default=1, help="up to how many steps for each token of a text")
     made.add_argument("--long-rows", type=int, default=256, help="long texts of each sampler")
     made.add_argument("--long", type=int, default=128, help="tokens of a long text")
     made.add_argument("--output", type=Path, metavar="FOLDER", help="for samplers.json and samplers.png")
@@ -196,15 +204,16 @@ def presets_for(process: str, asked: str | None) -> list[str]:
     if asked is not None:
         return asked.split(",")
     if process != "absorbing":
-        return ["posterior", "euler", "tau_leaping", "diffusion_gemma", "psi", "gibbs", "duo"]
+        return [*ANY_NOISE, *OTHER_NOISE]
     distinct = {preset(name): name for name in sorted(preset_names(), reverse=True)}
-    return sorted(name for sampler, name in distinct.items() if not any(warp.greedy for warp in sampler.warps))
+    greedy = {name for sampler, name in distinct.items() if any(warp.greedy for warp in sampler.warps)}
+    return sorted(set(distinct.values()) - (greedy - set(DRAWN)) - set(OTHER_NOISE))
 
 
 def main() -> None:
     options = parser().parse_args()
-    if min(options.rows, options.long_rows, options.short, options.long) < 1:
-        raise SystemExit("--rows, --short, --long-rows and --long must be at least 1")
+    if min(options.rows, options.long_rows, options.short, options.long, options.calls_per_token) < 1:
+        raise SystemExit("--rows, --short, --long-rows, --long and --calls-per-token must be at least 1")
     print("| noise | sampler | calls | total variation | KL, nats | calls, long | nats/token | entropy |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []
