@@ -72,6 +72,17 @@ def test_kernels_of_every_process(
     check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
 
 
+@pytest.mark.parametrize("renoise", renoises(), ids=repr)
+@settings(max_examples=6)
+@given(frozen=rows, steps=steps, seed=seeds, process=st.sampled_from(["absorbing", "uniform", "hybrid", "matrix"]))
+def test_psi_with_every_renoise(
+    renoise: Renoise, frozen: list[list[bool]], steps: int, seed: int, process: str
+) -> None:
+    for grid in ("loop", "resting") if renoise.needs_loop else ("uniform",):
+        sampler = build(Sampler, {"steps": steps, "grid": grid, "transition": "psi", "renoise": renoise})
+        check_all(sampler, process_of(process), canvas_from(frozen, range(seed, seed + len(frozen))))
+
+
 @settings(max_examples=10)
 @given(frozen=rows, seed=seeds)
 def test_first_hitting_grid(frozen: list[list[bool]], seed: int) -> None:
