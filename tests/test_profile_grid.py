@@ -129,6 +129,15 @@ def test_costs_never_see_padding_or_what_is_given(name: str) -> None:
     assert (found[above] >= -1e-6).all() and found[above].isfinite().all()
 
 
+def test_what_has_no_levels_is_refused() -> None:
+    process = build(ForwardProcess, "autoregressive", vocabulary=WIDE)
+    with pytest.raises(ConfigError, match="no noise levels to choose"):
+        step_costs(wild_denoiser(WIDE), process, [canvas_from([[False] * 3], [1])], ALPHAS)
+    given = canvas_from([[True] * 3], [1])
+    with pytest.raises(ConfigError, match="no token that could be noise"):
+        step_costs(wild_denoiser(WIDE), build(ForwardProcess, "absorbing", vocabulary=WIDE), [given], ALPHAS)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_cheapest_way_is_that_of_trying_all(seed: int) -> None:
     size = 8

@@ -33,7 +33,7 @@ from textdiff.sampling import Sampler
 from textdiff.sampling.accept import FirstHittingAccept, ThresholdAccept, TopKAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
-from textdiff.sampling.transitions import PosteriorTransition
+from textdiff.sampling.transitions import EulerTransition, PosteriorTransition
 from textdiff.text.automaton import TokenAutomaton
 
 
@@ -185,6 +185,7 @@ def test_whole_runs_have_the_law_of_their_own_chain(name: str, seed: int) -> Non
         ("absorbing", "ancestral"),
         ("absorbing", "first_hitting"),
         ("absorbing", "posterior"),
+        ("absorbing", "euler"),
         ("uniform", "posterior"),
         ("hybrid", "posterior"),
     ],
@@ -194,6 +195,7 @@ def test_independent_tokens_are_conditioned_exactly_in_any_number_of_steps(proce
     samplers = {
         "ancestral": Sampler(steps=4),
         "posterior": Sampler(steps=4, transition=PosteriorTransition()),
+        "euler": Sampler(steps=4, transition=EulerTransition()),
         "first_hitting": Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept()),
     }
     automaton, logits = automaton_of(VOCABULARY, 4, [LENGTH]), logits_of(4, LENGTH, 1.0)

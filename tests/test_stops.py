@@ -23,7 +23,7 @@ from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.renoise import RemdmCapRenoise
 from textdiff.sampling.samples import Samples
 from textdiff.sampling.stops import EntropyStop, StableAndConfidentStop
-from textdiff.sampling.transitions import PosteriorTransition
+from textdiff.sampling.transitions import FreshNoiseTransition, PosteriorTransition
 from textdiff.sampling.warps import TemperatureWarp
 from textdiff.text.canvas import Canvas
 
@@ -179,12 +179,15 @@ SAMPLERS = [
     Sampler(),
     Sampler(renoise=RemdmCapRenoise(0.3)),
     Sampler(transition=PosteriorTransition()),
+    Sampler(transition=FreshNoiseTransition(), accept=TopKAccept()),
     replace(preset("mask_predict"), warps=()),
     preset("psi"),
 ]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=["top_k", "random", "remdm", "posterior", "mask_predict", "psi"])
+@pytest.mark.parametrize(
+    "sampler", SAMPLERS, ids=["top_k", "random", "remdm", "posterior", "fresh", "mask_predict", "psi"]
+)
 @settings(max_examples=8)
 @given(
     frozen=st.lists(st.lists(st.booleans(), max_size=7), min_size=1, max_size=4),

@@ -39,8 +39,13 @@ def step_costs(denoiser: Denoiser, process: ForwardProcess, batches: Iterable[Ca
     Returns:
         Float64 [M, M], nats per free token: row, the noisier level; column, the cleaner one; infinite elsewhere.
 
+    Raises:
+        ConfigError: the process has no noise levels to choose from, or the texts no token that could be noise.
+
     Source: D3PM, arXiv 2107.03006, Eq. 1; with a mask, the information profile of arXiv 2510.25544.
     """
+    if process.left_to_right:
+        raise ConfigError("a left-to-right model writes one token a step: it has no noise levels to choose")
     times = process.schedule.inverse(alphas)
     costs, tokens = torch.zeros(len(alphas), len(alphas), dtype=torch.float64), 0
     for canvas in batches:

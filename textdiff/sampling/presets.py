@@ -99,7 +99,7 @@ _PRESETS = {
 }
 _NOTES = {
     "analytic": "SEDD's step for any noise of the form alpha x_0 + b, which is the posterior.",
-    "diffusion_gemma": "For uniform noise.",
+    "diffusion_gemma": "For uniform noise, and a network that is sure of most tokens: else most is noise until the end.",
     "duo": "For uniform noise. Without its greedy end: --sampler posterior",
     "gibbs": "For uniform and hybrid noise.",
     "psi": "Its authors' runs: --steps 256 --top-p 0.9",
