@@ -153,6 +153,21 @@ def test_rdm_with_randomness() -> None:
     assert scipy.stats.chisquare(counts, expected * ROWS).pvalue > 1e-4
 
 
+def test_rdm_lets_noise_move_on() -> None:
+    """What stays noise keeps its token with probability alpha_t / alpha_s, or by chance; to 4.5 standard errors."""
+    seen = list[Event]()
+    sampler = Sampler(steps=4, transition=RdmTransition())
+    sampler.sample(
+        wild_denoiser(WIDE), process_of("uniform", WIDE), canvas_from([[False] * 20_000], [1]), on_step=seen.append
+    )
+    count = int(WIDE.writable().sum())
+    for (before, after), kept in zip(itertools.pairwise(seen[:3]), (1 / 2, 2 / 3), strict=True):
+        both = before.noisy & after.noisy
+        same = (before.ids == after.ids)[both].double().mean()
+        expected = kept + (1 - kept) / count
+        assert abs(float(same) - expected) < 4.5 * (expected * (1 - expected) / int(both.sum())) ** 0.5
+
+
 @pytest.mark.parametrize("name", ["absorbing", "uniform", "hybrid"])
 @pytest.mark.parametrize("warps", [(), COLD])
 def test_p2_with_eta_0_is_top_k(name: str, warps: tuple[TemperatureWarp, ...]) -> None:

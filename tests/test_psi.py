@@ -166,6 +166,16 @@ def test_the_sampler_has_the_law_of_its_chain(name: str, kappa: float) -> None:
         assert ends_as(sampler, process, kernels) > 1e-4
 
 
+def test_when_a_constant_kappa_acts() -> None:
+    """In steps that start at `begins` or later, and after `ends`."""
+    renoise = PsiRenoise(0.6, begins=0.75, ends=0.25)
+    found = {
+        t: float(renoise.probability(step_of(process_of("uniform"), t - 0.1, t, renoise))[0, 0])
+        for t in (0.8, 0.75, 0.3, 0.25)
+    }
+    assert found == pytest.approx({0.8: 0.0, 0.75: 0.4 * 0.65, 0.3: 0.4 * 0.2, 0.25: 0.0})
+
+
 @pytest.mark.statistical
 def test_too_much_is_bounded_alike_for_masks_and_for_tokens() -> None:
     """ReMDM's largest sigma is more than any kappa stands for; what goes back is then what settling makes up for."""
