@@ -264,3 +264,13 @@ def test_precisions_fill_the_same_gaps(rows: Rows) -> None:
     text = str(ROOT / "data" / "corpus" / "garden.txt")
     (row,) = rows("precision", text, "--cases", "2", "--rounds", "1")
     assert row["gaps"] == 2 and row["ratio"] > 0 and 0 <= row["same"] <= 1
+
+
+def test_a_fitted_grid_is_measured_beside_others(
+    bench: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench("grids", "--processes", "uniform", "--sharpness", "4", "--steps", "2", "--rows", "6000")
+    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
+    found = {cells[2].strip(): float(cells[4]) for cells in lines}
+    assert found["fitted"] < 0.9 * found["even"] < 0.9 * found["cosine"]
+    assert found["the source itself"] < 0.5 * found["fitted"]
