@@ -20,8 +20,9 @@ class PsiTransition(KernelTransition):
     """kappa p(x_s | x_t) + (1 - kappa) q(x_s | x_0 ~ p(x_0 | x_t)), for any process: what was written is rewritten.
 
     The renoise policy says how often: kappa = 1 - sigma / (1 - alpha_s), so that with absorbing noise this is ReMDM with
-    that sigma, and all of its schedules serve any noise; a sigma above 1 - alpha_s counts as that. A policy that sends nothing
-    back makes kappa 1: `posterior`. The policy `psi` is a constant kappa.
+    that sigma (the transition `accept` has the same law there for fewer network calls), and all of its schedules serve any
+    noise; a sigma above 1 - alpha_s counts as that. A policy that sends nothing back makes kappa 1: `posterior`. The policy
+    `psi` is a constant kappa.
     The marginals of the noise are kept for any kappa. But where kappa is not 1, tokens are drawn side by side that a reverse
     kernel would have drawn one after the other: more steps do not end all of what that gets wrong.
 
