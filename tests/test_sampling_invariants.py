@@ -10,7 +10,7 @@ import torch
 from fakes import wild_denoiser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling_laws import VOCABULARY, alone, canvas_from, check_all, check_settles, renoises
+from sampling_laws import VOCABULARY, canvas_from, check_all, check_settles, renoises
 
 from textdiff.errors import CheckpointError, ConfigError, DataError
 from textdiff.processes import ForwardProcess
@@ -32,8 +32,6 @@ from textdiff.sampling.accept import FirstHittingAccept, TopKAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
 from textdiff.sampling.transitions import Move, PosteriorTransition
-from textdiff.text.canvas import Canvas
-from textdiff.vocabulary import Vocabulary
 
 rows = st.lists(st.lists(st.booleans(), min_size=0, max_size=7), min_size=1, max_size=4)
 steps = st.integers(1, 9)
@@ -114,23 +112,6 @@ def test_presets(name: str) -> None:
     sampler = replace(sampler, steps=min(sampler.steps, 24))
     for process in ("absorbing", "uniform") if sampler.transition.alone else ("absorbing",):
         check_all(sampler, process_of(process), canvas_from([[False] * 9, [True, False, True, False]], [3, 4]))
-
-
-@pytest.mark.parametrize("sampler", alone(3), ids=lambda sampler: to_config(sampler.transition))
-def test_threads_do_not_matter(sampler: Sampler) -> None:
-    """The same texts on one thread and on two, with tensors that two share."""
-    vocabulary = Vocabulary(size=4000, special_ids=(0, 1), mask_id=1, pad_id=0)
-    canvas = Canvas.of_rows([[2] * 24] * 3, [[False] * 24] * 3, [1, 2, 3], vocabulary)
-    for name in ("absorbing", "uniform", "hybrid"):
-        found = []
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            try:
-                process = build(ForwardProcess, name, vocabulary=vocabulary)
-                found.append(sampler.sample(wild_denoiser(vocabulary), process, canvas))
-            finally:
-                torch.set_num_threads(1)
-        assert torch.equal(found[0].ids, found[1].ids) and torch.equal(found[0].log_p, found[1].log_p)
 
 
 def test_the_preset_for_a_process_is_one_that_fits_it() -> None:

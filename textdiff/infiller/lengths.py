@@ -149,8 +149,8 @@ _WARM = 0.5
 """From this temperature on lengths are drawn, whatever stands out."""
 _SHORT = 3
 """Texts of more tokens hardly ever stand out."""
-_LIKELY = 0.03
-"""What stands out has at least this probability."""
+_LIKELY = 0.1
+"""What stands out has at least this probability. With less more gaps of one word are right, and longer gaps get one word."""
 _LEAST = 1e-5
 """The network's single precision says nothing about differences of probabilities that are smaller."""
 
