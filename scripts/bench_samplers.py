@@ -42,6 +42,8 @@ from textdiff.text.canvas import Canvas
 SHORT, LONG = Source.random(3, 4, seed=2), Source.random(16, 8, seed=2)
 FLOOR = "the source itself"
 BATCH = 20_000
+MARKERS = "osx^"
+"""Another one each time that colours and dashes are used up."""
 ADAPTIVE: dict[str, list[Accept]] = {
     "entropy_bound": [EntropyBoundAccept(gamma) for gamma in (0.01, 0.1, 0.3, 1.0, 3.0)],
     "factor": [FactorAccept(factor) for factor in (0.3, 1.0, 2.0, 4.0)],
@@ -167,7 +169,7 @@ def draw(rows: list[Row], file: Path) -> None:
         style = {
             "color": COLOURS[i % len(COLOURS)],
             "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
-            "marker": "o",
+            "marker": MARKERS[i // len(COLOURS) // len(DASHES) % len(MARKERS)],
             "markersize": 3.5,
         }
         left.plot(
@@ -177,6 +179,8 @@ def draw(rows: list[Row], file: Path) -> None:
     left.axhline(source.total_variation, color="black", linewidth=0.8, label=f"floor: {FLOOR}")
     right.plot(source.entropy, source.nats, "*", color="black", markersize=12)
     left.set(xlabel="network calls for a text", ylabel="total variation from the source", yscale="log")
+    left.yaxis.set_major_formatter("{x:.2g}")
+    left.yaxis.set_minor_formatter("{x:.2g}")
     right.set(xlabel="entropy of the ids of a text (nats)", ylabel="nats per token under the source")
     right.set_title("the star is the source itself", fontsize=9)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=5, frameon=False)
