@@ -65,6 +65,7 @@ INTERPOLATING: list[InterpolatingProcess] = [
     HybridProcess(VOCABULARY, LinearSchedule()),
     HybridProcess(VOCABULARY, PolynomialSchedule(), mask_share=0.3, final_mask_share=1.0),
     HybridProcess(VOCABULARY, CosineSchedule(), mask_share=1.0, final_mask_share=0.1),
+    HybridProcess(VOCABULARY, LinearSchedule(), mask_share=0.0),
     DriftingProcess(VOCABULARY, CosineSchedule()),
 ]
 MATRIX = [
@@ -168,6 +169,16 @@ def test_closed_forms_are_the_generic_ones(process: InterpolatingProcess) -> Non
             mine - other,
         )
         assert torch.allclose(process.noise_weight(x_t, at_t), generic.noise_weight(process, x_t, at_t), rtol=1e-12)
+        assert torch.allclose(process._rate(x_t, at_t), generic._rate(process, x_t, at_t), rtol=1e-12)
+
+
+def test_hybrid_noise_without_words_is_absorbing_noise() -> None:
+    hybrid, absorbing = HybridProcess(VOCABULARY, mask_share=1.0), AbsorbingProcess(VOCABULARY)
+    for t in (0.01, 0.5, 0.99):
+        x_t = reachable(absorbing, t).repeat_interleave(4)
+        x_0 = torch.where(x_t == VOCABULARY.mask_id, WRITABLE[torch.arange(len(x_t)) % 4], x_t)
+        log_p, at_t = beliefs(len(x_t)), times(t, len(x_t))
+        assert torch.allclose(hybrid.nelbo(log_p, x_0, x_t, at_t), absorbing.nelbo(log_p, x_0, x_t, at_t), rtol=1e-9)
 
 
 @interpolating

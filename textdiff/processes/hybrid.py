@@ -9,8 +9,9 @@ from torch import Tensor
 
 from textdiff.errors import ConfigError
 from textdiff.processes.base import ForwardProcess
+from textdiff.processes.even import even_bound
 from textdiff.processes.interpolating import InterpolatingProcess
-from textdiff.processes.numerics import mask_of, uniform_token, writable_mask
+from textdiff.processes.numerics import TINY, mask_of, uniform_token, writable_mask
 from textdiff.registry import context_field, register
 from textdiff.schedules import LinearSchedule, Schedule
 from textdiff.vocabulary import Vocabulary
@@ -66,6 +67,30 @@ class HybridProcess(InterpolatingProcess):
     def noise_weight(self, ids: Tensor, t: Tensor) -> Tensor:
         weight: Tensor = (1 - self.schedule.alpha(t)) * self._nu_at(ids, self._share(t))
         return weight
+
+    def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        if self.mask_share == 1 and self.final_mask_share in (None, 1):  # no word is noise
+            return super().nelbo(log_p_x0, x_0, x_t, t)
+        t = t.to(torch.float64).expand(x_t.shape)
+        alpha, share = self.schedule.alpha(t).clamp(min=TINY), self._share(t)
+        each = ((1 - share) / self.vocabulary.writable_count).clamp(min=TINY)
+        odds, masked = alpha / ((1 - alpha).clamp(min=TINY) * each), share / each
+        terms = even_bound(log_p_x0, x_0, x_t, odds, self.vocabulary.writable_count, masked)
+        here = torch.where(x_t == mask_of(self.vocabulary), masked, torch.where(x_0 == x_t, 1 + odds, 1.0))
+        rate = self._rate(x_t, t)
+        return torch.where(rate > 0, rate * terms / here.clamp(min=TINY), 0.0)
+
+    def _rate(self, ids: Tensor, t: Tensor) -> Tensor:
+        share, alpha, slope = self._share(t), self.schedule.alpha(t), self.schedule.alpha_prime(t)
+        final = self.mask_share if self.final_mask_share is None else self.final_mask_share
+        moving = -(final - self.mask_share) * slope
+        to_mask = (1 - alpha) * moving - slope / alpha.clamp(min=TINY) * share
+        to_word = -(1 - alpha) * moving - slope / alpha.clamp(min=TINY) * (1 - share)
+        writable = writable_mask(self.vocabulary, ids.device)[ids]
+        rate: Tensor = torch.where(
+            ids == mask_of(self.vocabulary), to_mask, writable * to_word / self.vocabulary.writable_count
+        )
+        return rate
 
     def _nu_at(self, ids: Tensor, share: Tensor) -> Tensor:
         each = (1 - share) / self.vocabulary.writable_count

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from textdiff.processes.base import ForwardProcess
+from textdiff.processes.even import even_bound
 from textdiff.processes.interpolating import InterpolatingProcess
-from textdiff.processes.numerics import TINY, at, excess, uniform_token, wide, writable_mask
+from textdiff.processes.numerics import TINY, at, uniform_token, wide, writable_mask
 from textdiff.registry import context_field, register
 from textdiff.schedules import LinearSchedule, Schedule
 from textdiff.vocabulary import Vocabulary
@@ -57,24 +58,9 @@ class UniformProcess(InterpolatingProcess):
         return result.scatter(-1, x_t.unsqueeze(-1), (here + odds.log1p() - total).unsqueeze(-1).to(log_p.dtype))
 
     def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The general sum in one pass over V: all ids but x_0 and x_t have the same r, so only sums over V remain."""
-        log_p, count = wide(log_p_x0), self.vocabulary.writable_count
+        count = self.vocabulary.writable_count
         t = t.to(torch.float64).expand(x_t.shape)
         alpha = self.schedule.alpha(t).clamp(min=TINY)
         odds = count * alpha / (1 - alpha).clamp(min=TINY)
-        lift = (log_p + odds.log().unsqueeze(-1).to(log_p.dtype)).exp()
-        lifts, gaps = lift.sum(-1, dtype=torch.float64), (lift - lift.log1p()).sum(-1, dtype=torch.float64)
-        lift_0, lift_t = at(lift, x_0).to(torch.float64), at(lift, x_t).to(torch.float64)
-        kept = x_0 == x_t
-        # log(rh_j / r_j) = log(1 + lift_j) + shift for all j but x_0 and x_t, whose terms are taken out of the sums.
-        shift = torch.where(kept, odds.log1p(), 0.0) - lift_t.log1p()
-        others = _others(shift, count, lifts, gaps) - _others(shift, 1, lift_t, lift_t - lift_t.log1p())
-        without_0 = others - _others(shift, 1, lift_0, lift_0 - lift_0.log1p())
-        truth = (1 + odds) * excess(lift_0.log1p() - lift_t.log1p() - odds.log1p())
-        terms = torch.where(kept, others / (1 + odds), without_0 + truth)
+        terms = even_bound(log_p_x0, x_0, x_t, odds, count) / torch.where(x_0 == x_t, 1 + odds, 1.0)
         return -self.schedule.alpha_prime(t) / (count * alpha) * terms
-
-
-def _others(shift: Tensor, count: int, lifts: Tensor, gaps: Tensor) -> Tensor:
-    """Sum over `count` ids of e^u - 1 - u, u = log(1 + lift) + shift, from sums of lift and of lift - log(1 + lift)."""
-    return count * excess(shift) + torch.expm1(shift) * lifts + gaps
