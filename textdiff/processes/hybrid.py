@@ -50,9 +50,12 @@ class HybridProcess(InterpolatingProcess):
 
     def _share(self, t: Tensor) -> Tensor:
         """The probability that noise at t is the mask."""
-        final = self.mask_share if self.final_mask_share is None else self.final_mask_share
-        share: Tensor = self.mask_share + (final - self.mask_share) * (1 - self.schedule.alpha(t))
+        share: Tensor = self.mask_share + (self._final - self.mask_share) * (1 - self.schedule.alpha(t))
         return share
+
+    @property
+    def _final(self) -> float:
+        return self.mask_share if self.final_mask_share is None else self.final_mask_share
 
     def nu(self, t: Tensor) -> Tensor:
         ids = torch.arange(self.vocabulary.size, device=t.device)
@@ -69,11 +72,13 @@ class HybridProcess(InterpolatingProcess):
         return weight
 
     def nelbo(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        if self.mask_share == 1 and self.final_mask_share in (None, 1):  # no word is noise
+        if self.mask_share == self._final == 1:  # no word is noise
             return super().nelbo(log_p_x0, x_0, x_t, t)
         t = t.to(torch.float64).expand(x_t.shape)
-        alpha, share = self.schedule.alpha(t).clamp(min=TINY), self._share(t)
-        each = ((1 - share) / self.vocabulary.writable_count).clamp(min=TINY)
+        alpha, share, final = self.schedule.alpha(t).clamp(min=TINY), self._share(t), self._final
+        # 1 - share, exact also where it falls to 0 as fast as alpha does.
+        words = (1 - final) + (final - self.mask_share) * alpha
+        each = (words / self.vocabulary.writable_count).clamp(min=TINY**2)
         odds, masked = alpha / ((1 - alpha).clamp(min=TINY) * each), share / each
         terms = even_bound(log_p_x0, x_0, x_t, odds, self.vocabulary.writable_count, masked)
         here = torch.where(x_t == mask_of(self.vocabulary), masked, torch.where(x_0 == x_t, 1 + odds, 1.0))
@@ -82,8 +87,7 @@ class HybridProcess(InterpolatingProcess):
 
     def _rate(self, ids: Tensor, t: Tensor) -> Tensor:
         share, alpha, slope = self._share(t), self.schedule.alpha(t), self.schedule.alpha_prime(t)
-        final = self.mask_share if self.final_mask_share is None else self.final_mask_share
-        moving = -(final - self.mask_share) * slope
+        moving = -(self._final - self.mask_share) * slope
         to_mask = (1 - alpha) * moving - slope / alpha.clamp(min=TINY) * share
         to_word = -(1 - alpha) * moving - slope / alpha.clamp(min=TINY) * (1 - share)
         writable = writable_mask(self.vocabulary, ids.device)[ids]
