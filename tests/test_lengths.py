@@ -145,13 +145,19 @@ def test_temperature_zero_takes_the_lengths_that_go_together(tokenizer: Tokenize
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
-def sized_where_one_letter_is_known(temperature: float, share: float, seeds: int = 1) -> list[tuple[int, ...]]:
-    """Two gaps with lengths of one law each; of one letter a gap holds an a in this share, of more letters any."""
+def sized_where_one_letter_is_known(
+    temperature: float,
+    share: float,
+    seeds: int = 1,
+    of: int = 1,
+    law: tuple[float, ...] = (0.3, 0.25, 0.45),
+) -> list[tuple[int, ...]]:
+    """Two gaps with lengths of one law each; those of so many letters begin with an a in this share, all else is any letter."""
     tokenizer = train_tokenizer("characters", [ALPHABET + " ."] * 5, 40)
     filler, letters = tokenizer.vocabulary.filler_id, tokenizer.encode(ALPHABET)
     assert filler is not None
-    law = torch.tensor([0.3, 0.25, 0.45], dtype=torch.float64)
-    ends = with_fillers(tokenizer, law[:, None] * law)
+    odds = torch.tensor(law, dtype=torch.float64)
+    ends = with_fillers(tokenizer, odds[:, None] * odds)
 
     def spelled(x_t: Tensor, canvas: Canvas) -> Tensor:
         everywhere = torch.ones_like(x_t, dtype=torch.bool)
@@ -159,7 +165,7 @@ def sized_where_one_letter_is_known(temperature: float, share: float, seeds: int
         p[..., letters] = (1 - p[..., filler])[..., None] / len(letters)
         for row, gaps in enumerate(runs(canvas, filler)):
             for start, text, _ in gaps:
-                if text == 1:
+                if text == of:
                     p[row, start, letters] = (1 - share) / (len(letters) - 1)
                     p[row, start, letters[0]] = share
         return p
@@ -181,6 +187,11 @@ def test_where_no_text_stands_out_the_length_is_the_median() -> None:
     nearly = Counter(n for lengths in sized_where_one_letter_is_known(0.2, 0.08, seeds=200) for n in lengths)
     assert set(nearly) == {2, 3}, "at this temperature the length comes from the middle of its law: 0.4 to 0.6"
     assert chisquare([nearly[2], nearly[3]], [300, 100]).pvalue > 1e-4
+
+
+def test_a_text_is_no_surer_than_its_least_sure_token() -> None:
+    assert sized_where_one_letter_is_known(0.0, 0.9, law=(0.2, 0.25, 0.55)) == [(1, 1)]
+    assert sized_where_one_letter_is_known(0.0, 0.9, of=2, law=(0.2, 0.25, 0.55)) == [(3, 3)]
 
 
 def test_a_warm_sampler_draws_lengths_whatever_stands_out() -> None:
