@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,8 +21,9 @@ from torch import Tensor
 from textdiff.draws import Draws
 from textdiff.infiller.drafts import LengthOdds, Odds, Plan, Sized
 from textdiff.infiller.forward import best_log_p, first_looks, log_mass
+from textdiff.infiller.tries import Try, looks_at
 from textdiff.model import DiffusionModel
-from textdiff.text.layout import Draft, Layout, lay_out
+from textdiff.text.layout import Layout, lay_out
 from textdiff.text.tokenizers import Tokenizer
 from textdiff.text.wishes import Wish
 
@@ -86,27 +86,20 @@ class _Sizing:
 
     def _standing_out(self, settling: Mapping[_Place, Odds]) -> dict[_Place, int]:
         """The lengths of the gaps where a short text stands out; asks the network once for each length that is tried."""
-        tries = [
-            _Try(place, o)
+        likely = {
+            Try(*place, o.tokens): o.probability
             for place, odds in settling.items()
             for o in odds
             if o.tokens <= _SHORT and o.probability >= _LIKELY
-        ]
-        drafts = [self._tried(*attempt.place, attempt.length.tokens) for attempt in tries]
-        layout = lay_out(drafts, self._tokenizer, self._model.config.context_length)
-        wanted = [slot for slot in layout.slots if slot.kept and slot.gap == tries[slot.draft].place[1]]
+        }
         found: dict[_Place, tuple[float, int]] = {}
-        for slot, log_p in first_looks(self._model, layout, wanted):
-            (number, gap), length = tries[slot.draft].place, tries[slot.draft].length
-            best = best_log_p(log_p, self._plans[number].wishes[gap].automaton)
-            standing = (length.probability * math.exp(float(best.min())), -length.tokens)
-            found[number, gap] = max(found.get((number, gap), (_LIKELY, 0)), standing)
+        looks = looks_at([*likely], self._plans, self._lengths, self._model, self._tokenizer, self._open_gaps)
+        for attempt, log_p in looks:
+            place = attempt.plan, attempt.gap
+            best = best_log_p(log_p, self._plans[attempt.plan].wishes[attempt.gap].automaton)
+            standing = (likely[attempt] * math.exp(float(best.min())), -attempt.tokens)
+            found[place] = max(found.get(place, (_LIKELY, 0)), standing)
         return {place: -tokens for place, (_, tokens) in found.items() if tokens}
-
-    def _tried(self, number: int, gap: int, tokens: int) -> Draft:
-        lengths = [*self._lengths[number]]
-        lengths[gap] = tokens
-        return self._plans[number].draft(lengths, [other for other in self._open_gaps(number) if other != gap])
 
     def _open_gaps(self, number: int) -> list[int]:
         return [gap for gap in range(len(self._plans[number].wishes)) if (number, gap) in self.open]
@@ -135,14 +128,6 @@ class _Sizing:
 
 _Place = tuple[int, int]
 """The number of a plan, and of a gap in it."""
-
-
-@dataclass(frozen=True)
-class _Try:
-    """A length to try for a gap."""
-
-    place: _Place
-    length: LengthOdds
 
 
 _WARM = 0.5

@@ -9,15 +9,14 @@ Source: arXiv 2602.00476 (first-step confidence, its bias for each length, searc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from textdiff.infiller.drafts import LengthOdds, Odds, Plan, Sized
-from textdiff.infiller.forward import best_log_p, first_looks, log_mass
+from textdiff.infiller.forward import best_log_p, log_mass
+from textdiff.infiller.tries import Try, looks_at
 from textdiff.model import DiffusionModel
-from textdiff.text.layout import lay_out
 from textdiff.text.tokenizers import Tokenizer
 
 Bias = Callable[[int], float]
@@ -39,15 +38,6 @@ def size_by_search(plans: Sequence[Plan], model: DiffusionModel, tokenizer: Toke
     return search.result()
 
 
-@dataclass(frozen=True)
-class _Try:
-    """A number of tokens to be tried for a gap of a plan."""
-
-    plan: int
-    gap: int
-    tokens: int
-
-
 class _Search:
     def __init__(self, plans: Sequence[Plan], model: DiffusionModel, tokenizer: Tokenizer, bias: Bias) -> None:
         self._plans, self._model, self._tokenizer, self._bias = plans, model, tokenizer, bias
@@ -60,7 +50,7 @@ class _Search:
         scores: list[dict[int, float]] = [{} for _ in turn]
         for round_ in range(2):
             tries = [
-                _Try(number, gap, k)
+                Try(number, gap, k)
                 for number, gap in enumerate(turn)
                 if gap is not None
                 for k in self._candidates(number, gap, scores[number], sweep, round_)
@@ -94,20 +84,12 @@ class _Search:
             return [k for k in lengths if abs(k - stands) <= 1]
         return sorted({_nearest(lengths, k) for k in _COARSE if k <= lengths[-1]} | {lengths[-1]})
 
-    def _scores(self, tries: Sequence[_Try]) -> list[float]:
-        drafts = []
-        for attempt in tries:
-            lengths = [*self._lengths[attempt.plan]]
-            lengths[attempt.gap] = attempt.tokens
-            drafts.append(self._plans[attempt.plan].draft(lengths))
-        layout = lay_out(drafts, self._tokenizer, self._model.config.context_length)
-        wanted = [slot for slot in layout.slots if slot.kept and slot.gap == tries[slot.draft].gap]
-        scores = [0.0] * len(tries)
-        for slot, log_p in first_looks(self._model, layout, wanted):
-            scores[slot.draft] = self._score(tries[slot.draft], log_p)
-        return scores
+    def _scores(self, tries: Sequence[Try]) -> list[float]:
+        found = looks_at(tries, self._plans, self._lengths, self._model, self._tokenizer)
+        scores = {attempt: self._score(attempt, log_p) for attempt, log_p in found}
+        return [scores[attempt] for attempt in tries]
 
-    def _score(self, attempt: _Try, log_p: Tensor) -> float:
+    def _score(self, attempt: Try, log_p: Tensor) -> float:
         automaton = self._plans[attempt.plan].wishes[attempt.gap].automaton
         mass = log_mass(automaton, log_p, self._tokenizer.vocabulary.filler_id)[-1]
         return float(best_log_p(log_p, automaton).mean()) - self._bias(attempt.tokens) + float(mass) / attempt.tokens

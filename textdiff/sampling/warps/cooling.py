@@ -12,6 +12,7 @@ from textdiff.errors import ConfigError
 from textdiff.registry import register
 from textdiff.sampling.step import Step
 from textdiff.sampling.warps.base import Warp
+from textdiff.sampling.warps.temperature import tempered
 
 
 @register(Warp, "cooling")
@@ -56,7 +57,7 @@ class _Cooled(Warp):
     temperature: Tensor
 
     def __call__(self, log_p: Tensor) -> Tensor:
-        return ((log_p - log_p.amax(-1, keepdim=True)) / self.temperature).log_softmax(-1)
+        return tempered(log_p, self.temperature)
 
     def softened(self, log_p: Tensor) -> Tensor:
         return self(log_p)

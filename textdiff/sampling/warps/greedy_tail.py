@@ -10,9 +10,9 @@ from torch import Tensor
 from textdiff.registry import register
 from textdiff.sampling.step import Step
 from textdiff.sampling.warps.base import Warp
+from textdiff.sampling.warps.temperature import TemperatureWarp
 
-_COLD = 1e-30
-"""A temperature at which nothing but the most probable token is left, and nothing overflows."""
+_COLD = TemperatureWarp(0.0)
 
 
 @register(Warp, "greedy_tail")
@@ -40,8 +40,7 @@ class _Tail(Warp):
     last: Tensor
 
     def __call__(self, log_p: Tensor) -> Tensor:
-        cold = ((log_p - log_p.amax(-1, keepdim=True)) / _COLD).log_softmax(-1)
-        return torch.where(self.last, cold, log_p)
+        return torch.where(self.last, _COLD(log_p), log_p)
 
     def softened(self, log_p: Tensor) -> Tensor:
         return self(log_p)

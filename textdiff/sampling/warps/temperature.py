@@ -46,5 +46,10 @@ class TemperatureWarp(Warp):
         if self.greedy:
             best = log_p.argmax(-1, keepdim=True)
             return torch.full_like(log_p, -torch.inf).scatter(-1, best, 0.0)
-        # The best token is moved to 0 first: a tiny temperature then overflows for the others only.
-        return ((log_p - log_p.amax(-1, keepdim=True)) / self.temperature).log_softmax(-1)
+        return tempered(log_p, self.temperature)
+
+
+def tempered(log_p: Tensor, temperature: float | Tensor) -> Tensor:
+    """p^(1/temperature), normalised, for temperatures above 0: one number, or [N, 1]."""
+    # The best token is moved to 0 first: a tiny temperature then overflows for the others only.
+    return ((log_p - log_p.amax(-1, keepdim=True)) / temperature).log_softmax(-1)
