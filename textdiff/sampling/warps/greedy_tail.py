@@ -10,9 +10,10 @@ from torch import Tensor
 from textdiff.registry import register
 from textdiff.sampling.step import Step
 from textdiff.sampling.warps.base import Warp
-from textdiff.sampling.warps.temperature import TemperatureWarp
+from textdiff.sampling.warps.temperature import tempered
 
-_COLD = TemperatureWarp(0.0)
+_COLD = 1e-30
+"""A temperature at which nothing but the most probable token is left, and none loses all of its probability."""
 
 
 @register(Warp, "greedy_tail")
@@ -40,7 +41,7 @@ class _Tail(Warp):
     last: Tensor
 
     def __call__(self, log_p: Tensor) -> Tensor:
-        return torch.where(self.last, _COLD(log_p), log_p)
+        return torch.where(self.last, tempered(log_p, _COLD), log_p)
 
     def softened(self, log_p: Tensor) -> Tensor:
         return self(log_p)
