@@ -158,7 +158,7 @@ class DiffusionModel(PreTrainedModel):
             self.backbone(*seen) if self.process.causal_blocks is None else self.backbone(*seen, self._clean(canvas))
         )
         weight, bias = self.backbone.output_layer()
-        forbidden = (~self.vocabulary.writable()).nonzero()[:, 0].to(hidden.device)
+        forbidden = self.vocabulary.forbidden(hidden.device)
         convert = None
         if self.config.prediction != "leave_one_out":
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -50,7 +51,17 @@ class Vocabulary:
         writable[list(self.special_ids)] = False
         return writable.to(device) if device is not None else writable
 
+    def forbidden(self, device: torch.device) -> Tensor:
+        """Long [K]: the ids that are not writable. It is the same tensor each time: a copy to a GPU would wait for it."""
+        return _forbidden(self.special_ids, str(device))
+
     @property
     def writable_count(self) -> int:
         """K, the number of writable ids."""
         return self.size - len(self.special_ids)
+
+
+@functools.lru_cache(maxsize=64)
+def _forbidden(ids: tuple[int, ...], device: str) -> Tensor:
+    with torch.inference_mode(False):  # it may be used in training later
+        return torch.tensor(ids, dtype=torch.long, device=device)

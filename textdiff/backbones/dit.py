@@ -21,6 +21,7 @@ from textdiff.backbones.layers import (
 )
 from textdiff.backbones.transformer import AdaptiveNorm, Block
 from textdiff.errors import ConfigError
+from textdiff.packed import places_of, take
 from textdiff.registry import register
 from textdiff.vocabulary import Vocabulary
 
@@ -168,13 +169,14 @@ class DiT(Backbone):
             x = torch.cat((x, self.embed(x_t if clean is None else clean)), 1)
             table = (torch.cat((table[0], table[0])), torch.cat((table[1], table[1])))
             where = torch.cat((where, torch.zeros_like(where)), 1)
+        wanted = places_of(where)  # before a GPU has the layers to do
         time = None if self.time is None else self.time(t).unsqueeze(1)
         if time is not None and not self.config.adaptive:
             x, time = x + time, None
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            x = block(x, time, table, attendable, where if i == last else None)
-        time = None if time is None else time.expand(*where.shape, -1)[where]
+            x = block(x, time, table, attendable, wanted if i == last else None)
+        time = None if time is None else take(time.expand(*where.shape, -1), wanted)
         hidden: Tensor = self.norm(x, time)
         return hidden
 

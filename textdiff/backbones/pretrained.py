@@ -19,6 +19,7 @@ from textdiff.backbones.base import Backbone, BackboneConfig
 from textdiff.backbones.documents import positions_within, same_document
 from textdiff.backbones.loading import load_weights, refuse, refusing
 from textdiff.errors import CheckpointError, ConfigError
+from textdiff.packed import places_of, take
 from textdiff.registry import register
 from textdiff.vocabulary import Vocabulary
 
@@ -34,7 +35,7 @@ _UNLIMITED = 512  # the longest context of a network whose configuration sets no
 class _Wanted(NamedTuple):
     """What is asked of a network that can only be reached through its hooks: where, and whether before the last layer."""
 
-    where: Tensor
+    places: Tensor
     hidden: bool
 
 
@@ -183,7 +184,7 @@ class PretrainedBackbone(Backbone):
             options = self._apart(documents, valid)
         ids = x_t.masked_fill(~valid, self.vocabulary.pad_id)
         plain = self._ends_in_plain_layer
-        token = _WANTED.set(_Wanted(where, plain))
+        token = _WANTED.set(_Wanted(places_of(where), plain))
         try:
             with self._precision(x_t.device.type):
                 rows: Tensor = self.network(input_ids=ids, **options).logits
@@ -268,7 +269,7 @@ def _keep_wanted(_: nn.Module, __: Any, output: Any) -> Any:
     wanted = _WANTED.get()
     if wanted is not None:
         hidden = next(iter(output))
-        output[hidden] = output[hidden][wanted.where].unsqueeze(0)
+        output[hidden] = take(output[hidden], wanted.places).unsqueeze(0)
     return output
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from textdiff.backbones.layers import Attention, GatedMLP, LayerCache, Place, ZeroLinear, rms_norm
+from textdiff.packed import take
 
 if TYPE_CHECKING:
     from textdiff.backbones.dit import DiTConfig
@@ -52,14 +53,14 @@ class Block(nn.Module):
         time: Tensor | None,
         table: tuple[Tensor, Tensor],
         attendable: Tensor | None,
-        where: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
-        """x [B, L, D] -> [B, L, D], or with `where` [N, D]: all that follows the mixing runs on those rows only."""
+        """x [B, L, D] -> [B, L, D], or [N, D] for the wanted `places`: all that follows the mixing runs on those only."""
         run = self._forward if self.compiled is None or not self.training else self.compiled
         if not (self.gradient_checkpointing and self.training):
-            return run(x, time, table, attendable, where)
+            return run(x, time, table, attendable, wanted)
         # Here and not around the module, so that a sharded block gathers its weights outside of what runs twice.
-        out: Tensor = checkpoint(run, x, time, table, attendable, where, use_reentrant=False)
+        out: Tensor = checkpoint(run, x, time, table, attendable, wanted, use_reentrant=False)
         return out
 
     def _forward(
@@ -68,13 +69,13 @@ class Block(nn.Module):
         time: Tensor | None,
         table: tuple[Tensor, Tensor],
         attendable: Tensor | None,
-        where: Tensor | None,
+        wanted: Tensor | None,
     ) -> Tensor:
         rate = self.rate if self.training else 0.0
         mixed = self.attention.mix(self.attention_norm(x, time), table, attendable, rate)
-        if where is not None:
-            time = None if time is None else time.expand(*where.shape, -1)[where]
-            x, mixed = x[where], mixed[where]
+        if wanted is not None:
+            time = None if time is None else take(time.expand(*x.shape[:2], -1), wanted)
+            x, mixed = take(x, wanted), take(mixed, wanted)
         x = x + self.dropout(self.attention.out(mixed))
         out: Tensor = x + self.dropout(self.mlp(self.mlp_norm(x, time)))
         return out

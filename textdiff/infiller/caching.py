@@ -38,7 +38,7 @@ class CachedBlock:
         self._kept = model.backbone.empty_cache(rows, length)
         self._part = slice(block.start, block.stop if cache == "dual" else length)
         self._calls = torch.zeros(rows, dtype=torch.long, device=model.device)
-        self._forbidden = (~model.vocabulary.writable()).nonzero()[:, 0].to(model.device)
+        self._forbidden = model.vocabulary.forbidden(model.device)
 
     def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
         assert canvas.numbers is not None

@@ -28,7 +28,7 @@ class ReadingBlocks:
         self._model, self._size, self._rows = model, model.process.causal_blocks, rows
         self._kept = model.backbone.empty_cache(rows, length)
         self._first = self._known = 0
-        self._forbidden = (~model.vocabulary.writable()).nonzero()[:, 0].to(model.device)
+        self._forbidden = model.vocabulary.forbidden(model.device)
 
     @torch.no_grad()
     def open(self, first: int, canvas: Canvas) -> tuple[ReadingBlocks, Canvas]:

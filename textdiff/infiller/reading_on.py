@@ -23,7 +23,7 @@ class ReadingOn:
     def __init__(self, model: DiffusionModel, rows: int, length: int) -> None:
         self._model = model
         self._cache = model.backbone.empty_cache(rows, length)
-        self._forbidden = (~model.vocabulary.writable()).nonzero()[:, 0].to(model.device)
+        self._forbidden = model.vocabulary.forbidden(model.device)
 
     def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
         one = bool((where.sum(-1) == 1).all())  # nothing is kept of looks ahead

@@ -56,8 +56,9 @@ class Objective(ABC):
         if canvas.blank is not None:
             level = level.masked_fill(canvas.blank, _ALL_NOISE)
         corruption = estimator.corrupt(canvas, level, draws)
+        weight = corruption.packed_weight  # before a GPU has the network to do: how many there are is waited for
         readout = reader(corruption.x_t, corruption.t, canvas, corruption.where)
-        loss, nats = sum_over_rows(readout, self._cost(process, estimator, canvas, corruption, readout))
+        loss, nats = sum_over_rows(readout, self._cost(process, estimator, canvas, corruption, weight, readout))
         return LossReport(loss, nats, canvas.free.sum())
 
     def estimator(self, process: ForwardProcess) -> Estimator:
@@ -70,17 +71,16 @@ class Objective(ABC):
         estimator: Estimator,
         canvas: Canvas,
         corruption: Corruption,
+        weight: Tensor,
         readout: Readout,
     ) -> RowCost:
         """How the rows are weighed: in closed form where loss and bound are multiples of one cross-entropy."""
-        positions = corruption.where.nonzero()
         if isinstance(estimator, CrossEntropyForm) and readout.convert is None:
-            weight = corruption.packed_weight
-            target = canvas.ids[corruption.where]
+            target = corruption.packed(canvas.ids)
             return CrossEntropyCost(target, readout.forbidden, self.weight(process, weight), weight)
 
         def cost(log_p_x0: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-            part = corruption.part(positions[rows])
+            part = corruption.part(corruption.places[rows])
             nats = estimator.nats(canvas, part, log_p_x0)
             return self.loss(process, canvas, part, log_p_x0, nats), nats
 

@@ -26,7 +26,7 @@ class CrossEntropyObjective(Objective):
     def loss(
         self, process: ForwardProcess, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor, nats: Tensor
     ) -> Tensor:
-        target, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
+        target, x_t = corruption.packed(canvas.ids), corruption.packed(corruption.x_t)
         log_p = process.log_p_clean(log_p_x0, target, x_t, corruption.t[corruption.row])
         return -log_p * estimator_for(process).free_per_scored
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from functools import singledispatch
+from functools import cached_property, singledispatch
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from textdiff.draws import Draws
+from textdiff.packed import places_of, take
 from textdiff.processes import AbsorbingProcess, AutoregressiveProcess, BlockProcess, ForwardProcess
 from textdiff.text.canvas import Canvas
 
@@ -35,21 +36,31 @@ class Corruption:
     where: Tensor
     weight: Tensor
 
-    def part(self, positions: Tensor) -> Corruption:
-        """The same noisy batch with only some of its positions [n, 2] to score, in their order."""
-        where = torch.zeros_like(self.where)
-        where[positions[:, 0], positions[:, 1]] = True
-        return replace(self, where=where)
+    @cached_property
+    def places(self) -> Tensor:
+        """Long [N]: the packed positions; see `places_of`. Asked for before the network runs, it keeps no GPU waiting."""
+        return places_of(self.where)
+
+    def part(self, places: Tensor) -> Corruption:
+        """The same noisy batch with only some of its `places` [n] to score, in their order."""
+        where = torch.zeros_like(self.where).flatten().index_fill_(0, places, True).view_as(self.where)
+        part = replace(self, where=where)
+        vars(part)["places"] = places  # known already: nobody need wait for it
+        return part
+
+    def packed(self, values: Tensor) -> Tensor:
+        """What [B, L], or what expands to it, holds at the packed positions [N]."""
+        return take(values.expand(self.where.shape), self.places)
 
     @property
     def row(self) -> Tensor:
         """Long [N]: the row of each packed position."""
-        return self.where.nonzero()[:, 0]
+        return self.places // self.where.shape[1]
 
     @property
     def packed_weight(self) -> Tensor:
         """Float64 [N]: what each packed position counts for."""
-        return self.weight.expand(self.where.shape)[self.where]
+        return self.packed(self.weight)
 
 
 class LevelNats(NamedTuple):
@@ -103,7 +114,7 @@ class CrossEntropyForm(Estimator):
     """One whose nats are the cross-entropy at the scored positions, times the weight of the row."""
 
     def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
-        target = canvas.ids[corruption.where]
+        target = corruption.packed(canvas.ids)
         return -log_p_x0.gather(-1, target[:, None]).squeeze(-1) * corruption.packed_weight
 
 
@@ -210,13 +221,13 @@ class TimeForm(Estimator):
         return Corruption(x_t, t, self.process.scored(x_t, free), 2 * level.unsqueeze(-1))
 
     def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
-        x_0, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
+        x_0, x_t = corruption.packed(canvas.ids), corruption.packed(corruption.x_t)
         times, weight = corruption.t[corruption.row], corruption.packed_weight
         return self.process.nelbo(log_p_x0, x_0, x_t, times) * weight + self.process.boundary_nats(x_0)
 
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """A row stands for dt = weight * d level; what the ends of time add belongs to no t."""
-        inner = nats - self.process.boundary_nats(canvas.ids[corruption.where])
+        inner = nats - self.process.boundary_nats(corruption.packed(canvas.ids))
         tokens = canvas.free.sum(-1) * corruption.weight.double().squeeze(-1)
         return LevelNats(corruption.t.double(), of_rows(corruption, inner), tokens)
 

@@ -58,14 +58,14 @@ class HitForm(Estimator):
         return torch.where(count > 0, (total + 1) * share / count.clamp(min=1), 1.0)
 
     def nats(self, canvas: Canvas, corruption: Corruption, log_p_x0: Tensor) -> Tensor:
-        x_0, x_t = canvas.ids[corruption.where], corruption.x_t[corruption.where]
+        x_0, x_t = corruption.packed(canvas.ids), corruption.packed(corruption.x_t)
         times, weight = corruption.t[corruption.row], corruption.packed_weight
         inner = self.process.nelbo(log_p_x0, x_0, x_t, times) / -self.process.schedule.alpha_prime(times)
         return inner * weight + self.process.boundary_nats(x_0)
 
     def at_level(self, canvas: Canvas, corruption: Corruption, nats: Tensor) -> LevelNats:
         """Over all n, s has the density F / (F + 1) + (1 - s)^F; what the ends of time add belongs to no s."""
-        inner = nats - self.process.boundary_nats(canvas.ids[corruption.where])
+        inner = nats - self.process.boundary_nats(corruption.packed(canvas.ids))
         total, share = canvas.free.sum(-1).double(), 1 - self.process.schedule.alpha(corruption.t.double())
         density = total / (total + 1) + (1 - share) ** total
         return LevelNats(share, of_rows(corruption, inner), total / density)

@@ -74,9 +74,8 @@ def position_nats(
 
 def _packed_nats(estimator: Estimator, canvas: Canvas, corruption: Corruption, readout: Readout) -> Tensor:
     """The nats [N] of the packed positions, some rows of scores at a time."""
-    positions = corruption.where.nonzero()
     parts = [
-        estimator.nats(canvas, corruption.part(positions[rows]), readout.logits(rows).float().log_softmax(-1))
-        for rows in chunks_of_rows(len(positions), 4 * readout.width, positions.device)
+        estimator.nats(canvas, corruption.part(corruption.places[rows]), readout.logits(rows).float().log_softmax(-1))
+        for rows in chunks_of_rows(len(corruption.places), 4 * readout.width, canvas.ids.device)
     ]
-    return torch.cat(parts) if parts else torch.zeros(0, device=positions.device)
+    return torch.cat(parts) if parts else torch.zeros(0, device=canvas.ids.device)
