@@ -24,11 +24,11 @@ from bench_memory import compare_memory, peak_bytes
 from bench_options import machine, memory_line, parsed, parser, show, timing_line, where
 from bench_shapes import MASK, Shape, make_canvas, make_model, shape_named
 from bench_timing import alternate
-from bench_training import compile_blocks
 from peer_network import PeerNetwork
 from peer_sampling import PeerSampler
 from torch import Tensor
 
+from textdiff.backbones import DiT
 from textdiff.model import DiffusionModel
 from textdiff.sampling import preset
 from textdiff.text.canvas import Canvas
@@ -149,6 +149,14 @@ def peak(shape: Shape, side: str, device: str) -> int:
 
     made: Any = None
     return peak_bytes(make, device)
+
+
+def compile_blocks(model: DiffusionModel) -> None:
+    """Compiles all Transformer blocks but the last, which runs on another number of rows in each step."""
+    if not isinstance(model.backbone, DiT):
+        raise SystemExit("--compile is for our own network; leave the BERT shapes out")
+    for block in model.backbone.blocks[:-1]:
+        block.compile()
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ give the same loss and the same gradients for the same corruption (relative erro
 GPU, where sums have no fixed order). Printed are the ratio of the median times, the range of the ratios of the single
 rounds, our tokens per second, and the figures that do not move with the machine's load: rows through the output layer,
 and the largest memory beyond what stood before (fresh processes). Rounds begin with the peer and with ours in turn.
---compile compiles our blocks, --compile-peer the peer's; which of them were is told with the times.
+--compile compiles our layers as training.torch_compile does, --compile-peer the peer's blocks; which of them were is told
+with the times.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ from bench_timing import alternate
 from peer_training import PeerBert, PeerDiT
 from torch import Tensor
 
-from textdiff.backbones import DiT
 from textdiff.draws import Draws
-from textdiff.model import DiffusionModel
 from textdiff.objectives import NelboObjective, estimator_for, stratified
 from textdiff.training import TrainingConfig
 from textdiff.training.ema import ExponentialMovingAverage
@@ -49,7 +48,7 @@ class Ours:
         self.optimizers = make_optimizers(self.model, config)
         self.average = ExponentialMovingAverage(self.model)
         if compiled:
-            compile_blocks(self.model)
+            self.model.backbone.compile_layers()
 
     def loss(self, number: int) -> Tensor:
         canvas = make_canvas(self.shape, number, self.device)
@@ -90,14 +89,6 @@ class Theirs:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.peer.after_step()
-
-
-def compile_blocks(model: DiffusionModel) -> None:
-    """Compiles all Transformer blocks but the last, which runs on another number of rows in each step."""
-    if not isinstance(model.backbone, DiT):
-        raise SystemExit("--compile is for our own network; leave the BERT shapes out")
-    for block in model.backbone.blocks[:-1]:
-        block.compile()
 
 
 def require_equal(shape: Shape, device: str) -> float:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from oracles import ToyLanguage, canvas_of
 
+from textdiff.backbones import DiT
 from textdiff.objectives import HitForm
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build
@@ -117,14 +118,15 @@ def test_each_side_is_first_in_every_other_round(monkeypatch: pytest.MonkeyPatch
 
 
 def test_compiled_sides_are_told(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Either side may be: all of the peer's blocks, and all of ours but the last."""
+    """Either side may be: the peer's blocks, and our layers as `training.torch_compile` has them."""
     compiled: list[str] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    monkeypatch.setattr(DiT, "compile_layers", lambda network: compiled.append("DiT"))
     options = ("--shapes", "toy", "--precisions", "fp32", "--rounds", "1")
     for words, told in (((), 0), (("--compile",), 1), (("--compile-peer",), 2), (("--compile", "--compile-peer"), 3)):
         (row,) = rows("training", *options, *words)
         assert (row["our_compiled"], row["peer_compiled"]) == (told in (1, 3), told in (2, 3))
-        assert {*compiled} == {kind for kind, of in (("Block", (1, 3)), ("PeerBlock", (2, 3))) if told in of}
+        assert {*compiled} == {kind for kind, of in (("DiT", (1, 3)), ("PeerBlock", (2, 3))) if told in of}
         compiled.clear()
 
 
@@ -135,7 +137,6 @@ def test_compiled_sides_are_told(rows: Rows, monkeypatch: pytest.MonkeyPatch) ->
         (["--precisions", "fp8"], "--precisions takes fp32 and bf16, got fp8"),
         (["--rounds", "0"], "must be at least 1"),
         (["--device", "cuda:99"], "torch sees no CUDA device"),
-        (["--shapes", "toy-BERT", "--compile"], "leave the BERT shapes out"),
         (["--shapes", "toy-BERT", "--compile-peer"], "leave the BERT shapes out"),
     ],
 )

@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import chains
@@ -20,16 +22,18 @@ from fakes import from_table
 from gpu import DEVICE, MISSING, ON_GPU, counted_waits, exact_products, from_cpu
 from oracles import VOCABULARY
 from test_sampling_chain import ERROR_RATE, LANGUAGE, ROWS, chain, process_of, wild
+from test_training import SMALL, job
 from tiny import TEXT, senseless_checkpoint, tiny_checkpoint
 from torch import Tensor
 
 import textdiff
-from textdiff.backbones import DiT, DiTConfig
+from textdiff.backbones import DiTConfig
 from textdiff.data import PackedCorpus, TrainingLoader, WholeTask
 from textdiff.draws import Draws, categorical
 from textdiff.infiller import Infiller
 from textdiff.model import DiffusionModel
 from textdiff.objectives import CrossEntropyObjective, NelboObjective, Objective, stratified
+from textdiff.objectives.rows import cross_entropy, kernel_of_cross_entropy
 from textdiff.processes import ForwardProcess
 from textdiff.registry import build
 from textdiff.sampling import Sampler, preset, preset_names
@@ -38,7 +42,7 @@ from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
 from textdiff.sampling.transitions import PosteriorTransition
 from textdiff.text.canvas import Canvas
-from textdiff.training import TrainingConfig
+from textdiff.training import TrainingConfig, train
 from textdiff.training.optimizers import make_optimizers
 from textdiff.training.step import TrainingStep
 from textdiff.vocabulary import Vocabulary
@@ -319,21 +323,60 @@ def test_every_command_runs_on_the_device(words: list[str], tmp_path: Path) -> N
     assert done.stdout.strip()
 
 
-def test_blocks_can_be_compiled() -> None:
-    """The compiled network gives the same loss and gradients."""
-    results = []
-    for compiled in (False, True):
-        model, canvas = model_of("absorbing", DEVICE), canvas_on(DEVICE)
-        assert isinstance(model.backbone, DiT)
+@pytest.mark.parametrize("process", ["absorbing", "uniform"])
+def test_layers_can_be_compiled(process: str) -> None:
+    """The compiled network gives the same loss and gradients, of any number of scored positions."""
+    results: list[list[tuple[float, dict[str, Tensor]]]] = [[], []]
+    for found, compiled in zip(results, (False, True), strict=True):
+        model, canvas = model_of(process, DEVICE).train(), canvas_on(DEVICE)
         if compiled:
-            for block in model.backbone.blocks[:-1]:
-                block.compile()
-        level = stratified(Draws.seeded(3, DEVICE), 0, len(canvas.ids), len(canvas.ids))
-        report = TrainingStep(model, NelboObjective(), False)(canvas, level)
-        report.loss.backward()
-        norm = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
-        results.append((float(report.loss.detach()), float(norm)))
-    assert results[1] == pytest.approx(results[0], rel=1e-3)
+            model.backbone.compile_layers()
+        for seed in (3, 4, 5):
+            model.zero_grad(set_to_none=True)
+            level = stratified(Draws.seeded(seed, DEVICE), 0, len(canvas.ids), len(canvas.ids))
+            report = TrainingStep(model, NelboObjective(), False)(canvas, level)
+            report.loss.backward()
+            grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+            found.append((float(report.loss.detach()), grads))
+    for (expected, theirs), (loss, ours) in zip(*results, strict=True):
+        assert loss == pytest.approx(expected, rel=1e-4) and ours.keys() == theirs.keys()
+        for name, gradient in theirs.items():
+            off = (ours[name] - gradient).norm() / gradient.norm().clamp(min=1e-6)
+            assert float(off) < 1e-3, name
+
+
+@pytest.mark.skipif(not ON_GPU, reason="only a GPU has this kernel")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cross_entropy_in_one_kernel_is_that_in_passes(dtype: torch.dtype) -> None:
+    """With a real vocabulary, rows that lie apart, ids without probability, and scores that would overflow."""
+    kernel = kernel_of_cross_entropy()
+    assert kernel is not None
+    scores = (5 * torch.randn(300, 50_304, device=DEVICE)).to(dtype)[:, :50_258]
+    scores[:, 0], scores[7], scores[8, 9] = -torch.inf, -3e3, 1e4
+    target, weight = torch.randint(1, 50_258, (300,), device=DEVICE), 100 * torch.rand(300, device=DEVICE)
+    expected = cross_entropy(scores.clone(), target, weight, True)
+    surprise, slope = kernel(scores, target, weight, True)
+    assert slope is not None and expected[1] is not None and slope.data_ptr() == scores.data_ptr()
+    torch.testing.assert_close(surprise, expected[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(slope, expected[1].to(dtype), rtol=1e-4 if dtype == torch.float32 else 2e-2, atol=1e-6)
+
+
+@pytest.mark.skipif(not ON_GPU, reason="only a GPU is waited for")
+@pytest.mark.parametrize("optim", ["adamw", "muon"])
+def test_a_step_of_training_waits_a_few_times(
+    optim: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """To count what is scored, to see that all is valid, and for loss and norm: told with the places, and bounded."""
+    found: list[Counter[str]] = []
+    for steps in (3, 11):
+        config = replace(SMALL, optim=optim, max_steps=steps, save_steps=100, logging_steps=100, bf16=True)
+        with counted_waits() as places:
+            train(job(tmp_path / str(steps), config))
+        found.append(Counter(places))
+    waits = {place: count / 8 for place, count in (found[1] - found[0]).items()}
+    record_property("host_waits_per_step", json.dumps(waits))
+    print(f"host waits per step of training, {optim}: {waits}")
+    assert 0 < sum(waits.values()) <= 6, waits
 
 
 @pytest.mark.skipif(not ON_GPU, reason="only a GPU is waited for")

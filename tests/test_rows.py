@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from unittest.mock import patch
 
 import pytest
@@ -142,3 +145,44 @@ def test_half_precision_on_a_gpu_begins_each_row_at_sixteen_bytes() -> None:
     stride, gpu = rows_module._stride, torch.device("cuda")
     assert [stride(width, torch.bfloat16, gpu) for width in (8_192, 50_258, 3)] == [8_192, 50_304, 64]
     assert stride(50_258, torch.float32, gpu) == stride(50_258, torch.bfloat16, torch.device("cpu")) == 50_258
+
+
+KERNEL = """
+import torch
+from textdiff.objectives import cross_entropy_kernel
+from textdiff.objectives.rows import cross_entropy
+
+for dtype, width, apart in ((torch.float32, 50, 0), (torch.bfloat16, 9_000, 24)):
+    whole = (4 * torch.randn(5, width + apart, generator=torch.Generator().manual_seed(0))).to(dtype)
+    scores = whole[:, :width]
+    scores[:, 3], scores[1], scores[2, 7] = -torch.inf, -3e3, 300
+    target, weight = torch.tensor([0, 8, 7, width - 1, 3]), torch.tensor([0.5, 1, 2, 30, 1])
+    beyond, expected = whole[:, width:].clone(), cross_entropy(scores.clone(), target, weight, True)
+    unread = scores.clone()
+    surprise, nothing = cross_entropy_kernel.cross_entropy(scores, target, weight, False)
+    assert nothing is None and torch.equal(scores, unread)
+    torch.testing.assert_close(surprise, expected[0], rtol=1e-5, atol=1e-5)
+    surprise, change = cross_entropy_kernel.cross_entropy(scores, target, weight, True)
+    torch.testing.assert_close(surprise, expected[0], rtol=1e-5, atol=1e-5)
+    assert change is scores and torch.equal(whole[:, width:], beyond)
+    torch.testing.assert_close(change, expected[1].to(dtype), rtol=1e-5 if width == 50 else 1e-2, atol=1e-7)
+assert cross_entropy_kernel.cross_entropy(scores[:0], target[:0], weight[:0], True)[0].shape == (0,)
+"""
+
+
+def test_the_kernel_of_gpus_gives_the_same() -> None:
+    """Triton's interpreter runs it on a CPU, in a process of its own: it is chosen when Triton is imported."""
+    pytest.importorskip("triton")
+    words, environment = [sys.executable, "-W", "ignore", "-c", KERNEL], os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_step_without_rows_has_no_loss_and_no_gradient() -> None:
+    layer = Layer()
+    cost = rows_module.CrossEntropyCost(*[torch.zeros(0, dtype=torch.long), None, *[torch.zeros(0).double()] * 2])
+    readout = Readout(layer.embedding[:0, 0], layer.weight, layer.bias)
+    loss, nats = rows_module.sum_over_rows(readout, cost)
+    loss.backward()
+    assert float(loss.detach()) == float(nats) == 0
+    assert all(grad is not None and not grad.any() for grad in layer.grads())

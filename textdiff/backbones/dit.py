@@ -141,7 +141,7 @@ class DiT(Backbone):
         return list(self.blocks)
 
     def compile_layers(self) -> None:
-        for block in list(self.blocks)[:-1]:  # the last one works on another number of rows in each step
+        for block in self.blocks:
             block.compiled = torch.compile(block._forward)  # type: ignore[assignment, arg-type]
 
     def enable_gradient_checkpointing(self) -> None:

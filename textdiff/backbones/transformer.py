@@ -57,6 +57,9 @@ class Block(nn.Module):
     ) -> Tensor:
         """x [B, L, D] -> [B, L, D], or [N, D] for the wanted `places`: all that follows the mixing runs on those only."""
         run = self._forward if self.compiled is None or not self.training else self.compiled
+        if run is self.compiled and wanted is not None:
+            # They are as many as are noisy: compiled once, not for a number.
+            torch._dynamo.maybe_mark_dynamic(wanted, 0)
         if not (self.gradient_checkpointing and self.training):
             return run(x, time, table, attendable, wanted)
         # Here and not around the module, so that a sharded block gathers its weights outside of what runs twice.

@@ -61,7 +61,8 @@ class _SumOverRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return *(None if made is None else made.mul_(grads[0].to(made.dtype)) for made in ctx.made), None, None
+        gradients, ctx.made = ctx.made, ()  # held here, too, they would be copied
+        return *(None if made is None else made.mul_(grads[0].to(made.dtype)) for made in gradients), None, None
 
 
 def _forward(
@@ -73,20 +74,21 @@ def _forward(
     slope: bool,
     fast: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    total, nats = hidden.new_zeros((), dtype=torch.float64), hidden.new_zeros((), dtype=torch.float64)
+    losses, bounds = ([hidden.new_zeros(0, dtype=torch.float64)] for _ in range(2))
     inward = torch.empty_like(hidden)
     layer = None if weight is None else _OutputLayer(weight, bias, fast)
     width = hidden.shape[-1] if weight is None else len(weight)
     for rows in chunks_of_rows(len(hidden), width * fast.itemsize, hidden.device):
         raw = hidden[rows].clone() if layer is None else layer.scores(hidden[rows])
         loss, bound, change = cost(raw, rows, slope)
-        total += loss.sum(dtype=torch.float64)
-        nats += bound.sum(dtype=torch.float64)
+        losses.append(loss)
+        bounds.append(bound)
         if change is not None:
             inward[rows] = change if layer is None else layer.pull(change, hidden[rows])
     ctx.made = (None, None, None)
     if slope:
         ctx.made = (inward, *((None, None) if layer is None else layer.grads(weight, bias)))
+    total, nats = (torch.cat(parts).sum(dtype=torch.float64) for parts in (losses, bounds))
     ctx.mark_non_differentiable(nats)
     return total.to(torch.float32), nats
 
@@ -99,7 +101,7 @@ def chunks_of_rows(count: int, row_bytes: int, device: torch.device) -> Iterator
 
 
 def _chunk(device: torch.device) -> int:
-    return _CHUNK if device.type == "cpu" else 4 * _CHUNK  # smaller products would not fill a GPU
+    return _CHUNK if device.type == "cpu" else 8 * _CHUNK  # smaller products would not fill a GPU
 
 
 class _OutputLayer:
@@ -128,11 +130,10 @@ class _OutputLayer:
         inputs = hidden.detach().to(self.weight.dtype)
         if change.dtype != self.weight.dtype:
             change = self._wide("change", len(change)).copy_(change)
-        if self.weight_grad is None or self.bias_grad is None:
-            self.weight_grad, self.bias_grad = self.weight.new_zeros(self.weight.shape, dtype=torch.float32), wide
-        else:
-            self.bias_grad += wide
-        if self.weight.dtype == torch.float32:
+        self.bias_grad = wide if self.bias_grad is None else self.bias_grad.add_(wide)
+        if self.weight_grad is None:
+            self.weight_grad = torch.mm(change.T, inputs).float()
+        elif self.weight.dtype == torch.float32:
             self.weight_grad.addmm_(change.T, inputs)
         else:  # such sums would lose digits in the precision of the products
             product = buffer("product", self.weight.shape, self.weight.dtype, self.weight.device)
@@ -166,21 +167,57 @@ class CrossEntropyCost:
         self.loss_weight, self.nats_weight = loss_weight, nats_weight
 
     def __call__(self, raw: Tensor, rows: slice, slope: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-        target = self.target[rows].unsqueeze(-1)
-        logits = raw
-        if raw.dtype != torch.float32:
-            logits = buffer("logits", raw.shape, torch.float32, raw.device).copy_(raw)
         if self.forbidden is not None:
-            logits.index_fill_(-1, self.forbidden, -torch.inf)
-        top, here = logits.amax(-1), logits.gather(-1, target).squeeze(-1)
-        share = torch.softmax(logits, -1, out=buffer("share", raw.shape, torch.float32, raw.device))
-        # log of the sum of exponentials, from the largest score and its share: no further pass.
-        surprise = top - share.amax(-1).log() - here
-        loss, nats = surprise * self.loss_weight[rows], surprise * self.nats_weight[rows]
-        if not slope:
-            return loss, nats, None
-        share.scatter_add_(-1, target, torch.full_like(share[:, :1], -1.0))
-        return loss, nats, share.mul_(self.loss_weight[rows, None].to(share.dtype))
+            raw.index_fill_(-1, self.forbidden, -torch.inf)
+        target, weight = self.target[rows], self.loss_weight[rows].float()
+        kernel = kernel_of_cross_entropy() if raw.is_cuda else None
+        surprise, change = (kernel or cross_entropy)(raw, target, weight, slope)
+        return surprise * self.loss_weight[rows], surprise * self.nats_weight[rows], change
+
+
+CrossEntropy = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
+
+
+def cross_entropy(scores: Tensor, target: Tensor, weight: Tensor, slope: bool) -> tuple[Tensor, Tensor | None]:
+    """-log softmax(scores) at the target [n], and with `slope` the gradient of weight * that, in memory that is used again.
+
+    Args:
+        scores: [n, V].
+        target: Long [n].
+        weight: float32 [n].
+        slope: whether the gradient is wanted.
+    """
+    target, logits = target.unsqueeze(-1), scores
+    if scores.dtype != torch.float32:
+        logits = buffer("logits", scores.shape, torch.float32, scores.device).copy_(scores)
+    top, here = logits.amax(-1), logits.gather(-1, target).squeeze(-1)
+    share = torch.softmax(logits, -1, out=buffer("share", scores.shape, torch.float32, scores.device))
+    # log of the sum of exponentials, from the largest score and its share: no further pass.
+    surprise = top - share.amax(-1).log() - here
+    if not slope:
+        return surprise, None
+    share.scatter_add_(-1, target, torch.full_like(share[:, :1], -1.0))
+    return surprise, share.mul_(weight.unsqueeze(-1))
+
+
+@functools.cache
+def kernel_of_cross_entropy() -> CrossEntropy | None:
+    """`cross_entropy` as one kernel, if that works here and gives the same; else None.
+
+    What are a dozen passes over scores in single precision to torch, are two over what the output layer gave.
+    """
+    try:
+        from textdiff.objectives.cross_entropy_kernel import cross_entropy as kernel
+
+        scores = torch.linspace(-9, 9, 30_000, device="cuda").view(3, -1)
+        scores[:, 5] = -torch.inf
+        target, weight = torch.tensor([0, 7, 9_999], device="cuda"), torch.tensor([0.5, 1, 2], device="cuda")
+        expected = cross_entropy(scores.clone(), target, weight, True)
+        pairs = zip(kernel(scores, target, weight, True), expected, strict=True)
+        same = all(a is not None and b is not None and torch.allclose(a, b, 1e-4, 1e-6) for a, b in pairs)
+        return kernel if same else None
+    except Exception:  # no Triton, no compiler for it, or a GPU that it does not know: none of it is needed
+        return None
 
 
 class AnyCost:

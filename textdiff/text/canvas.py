@@ -45,8 +45,8 @@ class Canvas:
     def shape(self) -> tuple[int, int]:
         return (self.ids.shape[0], self.ids.shape[1])
 
-    def rows(self, index: Tensor) -> Canvas:
-        """Some of the rows (Long or Bool index [B])."""
+    def rows(self, index: Tensor | slice) -> Canvas:
+        """Some of the rows (Long or Bool index [B], or a slice)."""
         return self._map(lambda tensor: tensor[index])
 
     def cut(self, length: int) -> Canvas:

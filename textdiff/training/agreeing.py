@@ -9,6 +9,8 @@ from accelerate.utils import broadcast_object_list
 
 def total(accelerator: Accelerator, number: int) -> int:
     """The sum of the numbers that the processes have."""
+    if accelerator.num_processes == 1:
+        return number
     counted = torch.tensor(number, device=accelerator.device)
     return int(accelerator.reduce(counted, "sum"))
 

@@ -27,7 +27,7 @@ class TrainingConfig:
             `gradient_accumulation_steps` and the number of processes.
         gradient_checkpointing: keeps only what enters each layer, and computes the rest again in the backward pass: about a
             third slower, for a fraction of the memory (arXiv 1604.06174). The gradients are the same.
-        torch_compile: the layers but the last are compiled (`torch.compile`): a minute at the start, then faster on GPUs. It
+        torch_compile: the layers are compiled (`torch.compile`): a minute at the start, then faster on GPUs. It
             needs a C++ compiler.
         fsdp: weights, gradients and the optimizer's state are sharded over the processes (FSDP2, arXiv 2304.11277) instead
             of copied. So does `accelerate launch --use_fsdp --fsdp_version 2`, whatever stands here.

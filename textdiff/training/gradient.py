@@ -41,7 +41,7 @@ class BatchGradient:
         tokens: int,
         say: Callable[[str], None],
         attempt: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> tuple[float, float]:
+    ) -> Tensor:
         """Leaves the gradient of the loss per token in `.grad` of the parameters, in every process the same.
 
         Args:
@@ -52,18 +52,21 @@ class BatchGradient:
             attempt: surrounds each attempt, so that one which failed leaves no trace in what is random.
 
         Returns:
-            The loss and the NELBO per token of the whole batch.
+            Float64 [2], the loss and the NELBO per token of the whole batch, on the device: a single process has not waited
+            for them.
 
         Raises:
             ResourceError: a single sample needs more memory than there is.
         """
         while True:
             with attempt():
-                own = self._own_share(canvas, level, tokens)
-            sums, used = self._agreed(own)
-            if not sums[2]:
-                self._exchange(used)
-                return float(sums[0]) / tokens, float(sums[1]) / tokens
+                own, fitted = self._own_share(canvas, level, tokens)
+            if self._accelerator.num_processes > 1:
+                own, fitted, used = self._agreed(own, fitted)
+                if fitted:
+                    self._exchange(used)
+            if fitted:
+                return own / tokens
             self.clear()
             clear_device_cache(garbage_collection=True)
             rows = min(self.rows, len(canvas.ids))
@@ -87,10 +90,11 @@ class BatchGradient:
         # Sharded gradients are averaged over the processes as they are made; the loss is a sum over the whole batch.
         scale = (self._accelerator.num_processes if self._sharded else 1) / tokens
         device = self._accelerator.device
-        canvas, level = canvas.to(device), level.to(device)
+        canvas, level = canvas.to(device), level.to(device, non_blocking=True)
         sums = torch.zeros(2, dtype=torch.float64, device=device)
         try:
-            for part in torch.split(torch.arange(len(canvas.ids), device=device), rows):
+            for start in range(0, len(canvas.ids), rows):
+                part = slice(start, start + rows)
                 report = self._step(canvas.rows(part), level[part])
                 (report.loss * scale).backward()
                 sums += torch.stack((report.loss.detach().double(), report.nelbo_nats))
@@ -100,24 +104,25 @@ class BatchGradient:
             raise
         return sums
 
-    def _own_share(self, canvas: Canvas, level: Tensor, tokens: int) -> Tensor:
-        """As `backward`: float64 [3], the last is 1 if memory ran out."""
-        outcome = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device=self._accelerator.device)
+    def _own_share(self, canvas: Canvas, level: Tensor, tokens: int) -> tuple[Tensor, bool]:
+        """As `backward`, and whether there was memory enough."""
         try:
-            outcome[:2], outcome[2] = self.backward(canvas, level, tokens, self.rows), 0
+            return self.backward(canvas, level, tokens, self.rows), True
         except (MemoryError, RuntimeError) as error:
             if not wants_memory(error):
                 raise
-        return outcome
+        return torch.zeros(2, dtype=torch.float64, device=self._accelerator.device), False
 
-    def _agreed(self, sums: Tensor) -> tuple[Tensor, list[bool]]:
-        """The sums over all processes, and which parameters have a gradient in one of them at least."""
-        used = torch.tensor([p.grad is not None for p in self._parameters], dtype=torch.float64, device=sums.device)
-        every = self._accelerator.reduce(torch.cat((sums, used)), "sum").cpu()
-        return every[:3], [bool(flag) for flag in every[3:]]
+    def _agreed(self, sums: Tensor, fitted: bool) -> tuple[Tensor, bool, list[bool]]:
+        """The sums over all processes, whether all had memory enough, and which parameters have a gradient in any of them."""
+        flags = [not fitted, *(p.grad is not None for p in self._parameters)]
+        own = torch.cat((sums, torch.tensor(flags, dtype=torch.float64, device=sums.device)))
+        every = self._accelerator.reduce(own, "sum")
+        failed, *used = (bool(flag) for flag in every[2:].tolist())
+        return every[:2], not failed, used
 
     def _exchange(self, used: list[bool]) -> None:
-        if self._accelerator.num_processes == 1 or self._sharded:
+        if self._sharded:
             return
         gradients = []
         for parameter, is_used in zip(self._parameters, used, strict=True):

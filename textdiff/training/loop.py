@@ -191,8 +191,10 @@ class _Trainer:
         tokens = max(1, total(self.accelerator, int(share.free.sum())))
         level = self._levels(progress.step, len(share.ids))
         attempt = functools.partial(self._own_dropout, progress.step)
-        loss, nelbo = self.gradient.compute(share, level, tokens, log.say, attempt)
-        norm = float(whole(clip_grad_norm_(self.step_module.parameters(), config.max_grad_norm)))
+        sums = self.gradient.compute(share, level, tokens, log.say, attempt)
+        size = whole(clip_grad_norm_(self.step_module.parameters(), config.max_grad_norm))
+        # Here, and only here, a GPU is waited for once the network runs.
+        loss, nelbo, norm = torch.cat((sums, size.double().view(1))).tolist()
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
             for optimizer in self.optimizers:
