@@ -1,4 +1,4 @@
-"""Whether two ancestral samplers draw from the law that both claim, where it can be worked out in full."""
+"""Whether samplers draw from the law that they claim, where it can be worked out in full."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Callable
 import torch
 from bench_shapes import MASK, Shape
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from textdiff.model import DiffusionModel
+from textdiff.processes import AbsorbingProcess
 from textdiff.text.canvas import Canvas
 
 SMALL = Shape(1, 32, 2, 5, 2, 20_000, times=False)
@@ -40,41 +42,70 @@ def p_value(ids: Tensor, law: Tensor) -> float:
     return float(torch.special.gammaincc((possible.sum() - 1) / 2, distance / 2))
 
 
+def all_states(size: int) -> Tensor:
+    """Long [V * V, 2]."""
+    return torch.tensor(list(itertools.product(range(size), repeat=2)))
+
+
 @torch.no_grad()
+def network_law(model: DiffusionModel, t: float) -> Tensor:
+    """What the network says of both positions in each state: float64 [V * V, 2, V]."""
+    states = all_states(model.vocabulary.size)
+    nothing = torch.zeros_like(states, dtype=torch.bool)
+    canvas = Canvas(states, nothing, ~nothing, torch.zeros(len(states), dtype=torch.long)).to(model.device)
+    time = torch.full((len(states),), t, device=model.device)
+    return model.denoise(canvas.ids, time, canvas, canvas.free).double().softmax(-1).cpu().view(len(states), 2, -1)
+
+
 def ancestral_law(model: DiffusionModel, steps: int) -> Tensor:
     """The law of what `steps` ancestral steps write at two positions, float64 [V, V], by going through all states.
 
-    In a step from t to s a mask settles with probability (t - s) / t, on an id from the network's law of that position.
-    Source: MDLM, arXiv 2406.07524, equation 7, for alpha = 1 - t.
+    From noise of law pi, with alpha = 1 - t. In a step from t to s a position goes from z to j in proportion to
+    q(z at t | j at s) (alpha_s x_0(j) + (1 - alpha_s) pi(j)), with the network's law for x_0.
+    Source: MDLM, arXiv 2406.07524, equation 7; for uniform noise UDLM, arXiv 2412.10193.
     """
     size = model.vocabulary.size
-    states = torch.tensor(list(itertools.product(range(size), repeat=2)))
-    nothing = torch.zeros_like(states, dtype=torch.bool)
-    canvas = Canvas(states, nothing, ~nothing, torch.zeros(len(states), dtype=torch.long)).to(model.device)
-    time = torch.ones(len(states), device=model.device)
-    p_x0 = model.denoise(canvas.ids, time, canvas, canvas.free).double().softmax(-1).cpu().view(-1, 2, size)
-    law = (states == MASK).all(-1).double()
+    if isinstance(model.process, AbsorbingProcess):
+        noise = one_hot(torch.tensor(MASK), size).double()
+    else:
+        noise = model.vocabulary.writable().double() / model.vocabulary.writable_count
+    here = one_hot(all_states(size), size).double()
+    law = torch.outer(noise, noise).flatten()
     for k in range(steps):
-        settles = 1 / (steps - k)
-        moved = settles * p_x0
-        moved[:, :, MASK] = 1 - settles
-        stands = torch.nn.functional.one_hot(states, size).double()
-        moved = torch.where((states == MASK).unsqueeze(-1), moved, stands)
+        alpha_t, alpha_s = k / steps, (k + 1) / steps
+        kept = alpha_t / alpha_s
+        back = kept * here + (1 - kept) * (here @ noise).unsqueeze(-1)
+        moved = back * (alpha_s * network_law(model, 1 - alpha_t) + (1 - alpha_s) * noise)
+        moved /= moved.sum(-1, keepdim=True).clamp(min=1e-300)  # states that are never reached have no way on
         law = torch.einsum("s,sa,sb->ab", law, moved[:, 0], moved[:, 1]).flatten()
     return law.view(size, size)
 
 
-Sample = Callable[[DiffusionModel, Shape, int, int], Tensor]
+def confidence_law(model: DiffusionModel, steps: int) -> Tensor:
+    """The law of what two steps write that settle the more probable of two proposals first, float64 [V, V].
 
+    Those whose log-probabilities are the same to three decimals are equal, and the first place leads.
 
-def require_law(sides: dict[str, Sample], model: DiffusionModel) -> dict[str, float]:
-    """The p-value of each sampler's rows on the small model; ends the script where one is below `ERROR_RATE`.
-
-    sides: by name a function of (model, shape, steps, seed) that gives ids.
+    steps: 2, one for each position. Source: LLaDA, arXiv 2502.09992.
     """
-    law = ancestral_law(model, STEPS)
-    found = {name: p_value(sample(model, SMALL, STEPS, 7), law) for name, sample in sides.items()}
+    assert steps == 2
+    size = model.vocabulary.size
+    p_x0 = network_law(model, 0.5).view(size, size, 2, size)
+    first, second = p_x0[MASK, MASK]
+    proposed = torch.outer(first, second)
+    leads = first.log().round(decimals=3).unsqueeze(-1) >= second.log().round(decimals=3)
+    settles_first, settles_second = (proposed * leads).sum(1), (proposed * ~leads).sum(0)
+    return settles_first.unsqueeze(-1) * p_x0[:, MASK, 1] + settles_second * p_x0[MASK, :, 0].T
+
+
+Sample = Callable[[int], Tensor]
+"""Rows of ids [R, 2] from a seed."""
+
+
+def require_law(sides: dict[str, Sample], law: Tensor) -> dict[str, float]:
+    """The p-value of each sampler's rows on the small model; ends the script where one is below `ERROR_RATE`."""
+    found = {name: p_value(sample(7), law) for name, sample in sides.items()}
     for name, value in found.items():
         if value < ERROR_RATE:
-            raise SystemExit(f"what {name} draws does not follow the law of ancestral sampling (p = {value:.1e})")
+            raise SystemExit(f"what {name} draws does not follow the law that it should (p = {value:.1e})")
     return found

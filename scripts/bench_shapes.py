@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from textdiff.backbones import BackboneConfig, DiTConfig, PretrainedBackboneConfig
 from textdiff.model import DiffusionModel
-from textdiff.processes import AbsorbingProcess
+from textdiff.processes import AbsorbingProcess, ForwardProcess
 from textdiff.text.canvas import Canvas
 from textdiff.vocabulary import Vocabulary
 
@@ -69,6 +70,7 @@ SHAPES = {
     "S": Shape(6, 384, 6, 50_258, 128, 8),
     "S16": Shape(6, 384, 6, 50_258, 128, 16),
     "S32": Shape(6, 384, 6, 50_258, 128, 32),
+    "S256": Shape(6, 384, 6, 50_258, 256, 8),
     "M": Shape(12, 768, 12, 50_258, 256, 8),
     "C": Shape(6, 384, 6, 28, 128, 8),
     "H100": Shape(12, 768, 12, 50_258, 1_024, 16),
@@ -85,11 +87,13 @@ def shape_named(name: str, rows: int | None = None) -> Shape:
     return SHAPES[name].with_rows(rows)
 
 
-def make_model(shape: Shape, device: str = "cpu") -> DiffusionModel:
+def make_model(
+    shape: Shape, device: str = "cpu", process: Callable[[Vocabulary], ForwardProcess] = AbsorbingProcess
+) -> DiffusionModel:
     """The same weights each time, on any device."""
     torch.manual_seed(0)
     vocabulary = Vocabulary(size=shape.ids, special_ids=(MASK,), mask_id=MASK, pad_id=MASK)
-    model = DiffusionModel.of(shape.backbone(), AbsorbingProcess(vocabulary), shape.length)
+    model = DiffusionModel.of(shape.backbone(), process(vocabulary), shape.length)
     with torch.no_grad():  # what starts at zero would hide errors
         for parameter in model.parameters():
             if not parameter.any():

@@ -29,11 +29,12 @@ class PeerSampler:
         self.calls = self.rows = 0
 
     @torch.no_grad()
-    def sample(self, rows: int, length: int, steps: int, seed: int) -> Tensor:
-        """Text from nothing: Long [rows, length]."""
+    def sample(self, prompt: Tensor, length: int, steps: int, seed: int) -> Tensor:
+        """Goes on from prompts [B, P], P from 0: Long [B, length]."""
         mask = self.network.mask_id
         generator = torch.Generator(self.device).manual_seed(seed)
-        x_t = torch.full((rows, length), mask, device=self.device)
+        x_t = torch.full((len(prompt), length), mask, device=self.device)
+        x_t[:, : prompt.shape[1]] = prompt
         p_x0: Tensor | None = None
         for k in range(steps):
             t, s = 1 - k / steps, 1 - (k + 1) / steps

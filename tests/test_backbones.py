@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Literal
 
 import pytest
 import torch
@@ -205,9 +206,10 @@ def test_inference_does_not_spoil_training() -> None:
 
 
 @torch.no_grad()
-def test_weights_in_bfloat16_give_nearly_the_same() -> None:
+@pytest.mark.parametrize("time", ["none", "sinusoidal", "learned"])
+def test_weights_in_bfloat16_give_nearly_the_same(time: Literal["none", "sinusoidal", "learned"]) -> None:
     """The whole network runs in them, with no autocast."""
-    network, inputs = shaken(DiTConfig(32, 2, 2)).eval(), batch()
+    network, inputs = shaken(DiTConfig(32, 2, 2, time_embedding=time)).eval(), batch()
     whole = network.scores(**inputs)
     half = network.to(torch.bfloat16).scores(**inputs)
     assert half.dtype == torch.bfloat16

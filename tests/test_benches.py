@@ -86,19 +86,34 @@ def test_such_a_process_does_the_work_of_its_side(
     side: str,
     kind: str,
 ) -> None:
-    import bench_sampling
+    import our_sampling
+    import peer_sampling
 
     sampled = []
-    for name in ("PeerSampler", "Ours"):
-        sampler = getattr(bench_sampling, name)
+    for sampler in (peer_sampling.PeerSampler, our_sampling.Ours):
 
-        def sample(self: Any, *words: int, real: Callable[..., object] = sampler.sample) -> object:
-            sampled.append((type(self).__name__, words[:2]))
+        def sample(self: Any, *words: Any, real: Callable[..., object] = sampler.sample) -> object:
+            sampled.append((type(self).__name__, len(words[0]), words[1]))
             return real(self, *words)
 
         monkeypatch.setattr(sampler, "sample", sample)
     bench("sampling", "--peak", side, "--shapes", "toy")
-    assert {*sampled} == {(kind, (4, 16))} and json.loads(capsys.readouterr().out) >= 0
+    assert {*sampled} == {(kind, 4, 16)} and json.loads(capsys.readouterr().out) >= 0
+
+
+@pytest.mark.parametrize("peer", ["duo", "llada", "llada-drawn", "gpt2", "gpt2-lean"])
+def test_sampling_is_compared_with_every_peer(rows: Rows, peer: str) -> None:
+    """Both sides draw from one law, or write the same tokens; text from left to right is a network of its own."""
+    (row,) = rows(
+        "sampling", "--peer", peer, "--shapes", "toy", "--steps", "6", "--rounds", "1", "--precisions", "bf16"
+    )
+    assert row["peer"] == peer.removesuffix("-drawn") and row["ratio"] > 0
+    assert row["probabilities_differ_by"] < 1e-4
+    rows_of = {"duo": (384, 384), "llada": (384, 72), "llada-drawn": (384, 72)}.get(peer, (64, 64))
+    assert (row["peer_rows"], row["our_rows"]) == rows_of
+    if peer in ("duo", "llada-drawn"):
+        assert min(row["peer_p_value"], row["our_p_value"]) > 1e-4
+    assert row.get("same_tokens", 1) == 1
 
 
 def test_each_side_is_first_in_every_other_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,21 +166,36 @@ def test_what_is_wrong_is_said(
     assert said in (capsys.readouterr().err if ended.value.code == 2 else str(ended.value.code))
 
 
-def test_the_law_check_refuses_another_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samplers that settle with another probability, or draw from a warmer law, are found out."""
+@pytest.mark.parametrize(("peer", "steps"), [("mdlm", 3), ("duo", 3), ("llada-drawn", 2)])
+def test_the_law_check_refuses_another_law(monkeypatch: pytest.MonkeyPatch, peer: str, steps: int) -> None:
+    """Samplers that settle with another probability, in another order or in fewer steps, are found out."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import bench_laws
-    import bench_sampling
+    import bench_matches
 
-    model = bench_laws.sharpened(bench_sampling.network(bench_laws.SMALL, False, "cpu"))
-    law = bench_laws.ancestral_law(model, 3)
+    match = bench_matches.MATCHES[peer]
+    model = bench_laws.sharpened(match.network(bench_laws.SMALL, False, "cpu"))
+    law = match.law(model, steps)
     assert float(law.sum()) == pytest.approx(1) and float(law[bench_laws.MASK].sum()) == 0
-    ours = bench_sampling.Ours(model)
-    assert bench_laws.p_value(ours.sample(20_000, 2, 3, 1), law) > bench_laws.ERROR_RATE
-    assert bench_laws.p_value(ours.sample(20_000, 2, 1, 1), law) < bench_laws.ERROR_RATE
+    ours, nothing = match.ours(model), torch.empty(20_000, 0, dtype=torch.long)
+    assert bench_laws.p_value(ours.sample(nothing, 2, steps, 1), law) > bench_laws.ERROR_RATE
+    assert bench_laws.p_value(ours.sample(nothing, 2, 1, 1), law) < bench_laws.ERROR_RATE
     assert bench_laws.p_value(torch.zeros(20, 2, dtype=torch.long), law) == 0
     with pytest.raises(SystemExit, match="what wrong draws does not follow"):
-        bench_laws.require_law({"wrong": lambda model, shape, steps, seed: ours.sample(20_000, 2, 1, seed)}, model)
+        bench_laws.require_law({"wrong": lambda seed: ours.sample(nothing, 2, 1, seed)}, law)
+
+
+def test_tokens_that_differ_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sampler that takes its places at random writes other tokens than the surest first."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from dataclasses import replace
+
+    import bench_matches
+    from bench_shapes import SHAPES
+
+    wrong = replace(bench_matches.MATCHES["llada"], ours=bench_matches.Ours)
+    with pytest.raises(SystemExit, match="of the tokens are the same"):
+        wrong.check(SHAPES["toy"], 6, "cpu")
 
 
 def test_the_source_of_the_samplers_bench_is_what_it_claims(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,10 +109,15 @@ def _benches(options: Options) -> list[Task]:
     where = ("--device", options.device, "--json")
     if options.toy:
         return [
-            Task(f"bench-{kind}/toy", _script(f"bench_{kind}.py", "--shapes", "toy", *words, *where), json_lines)
-            for kind, words in (
-                ("training", ("--rounds", "1", "--precisions", "fp32")),
-                ("sampling", ("--rounds", "1", "--precisions", "fp32", "--steps", "4")),
+            Task(f"bench-{name}", _script(f"bench_{kind}.py", "--shapes", "toy", *words, *where), json_lines)
+            for name, kind, words in (
+                ("training/toy", "training", ("--rounds", "1", "--precisions", "fp32")),
+                ("sampling/toy", "sampling", ("--rounds", "1", "--precisions", "fp32", "--steps", "4")),
+                (
+                    "sampling/duo-toy",
+                    "sampling",
+                    ("--peer", "duo", "--rounds", "1", "--precisions", "fp32", "--steps", "4"),
+                ),
             )
         ]
     training = [
@@ -128,6 +133,11 @@ def _benches(options: Options) -> list[Task]:
         ("S16-memory", ("--memory", "S16")),
         *((f"{shape}-{precision}", ("--shapes", shape, "--precisions", precision, "--steps", steps, "--rounds", "5"))
           for shape, steps in (("S", "8,32"), ("M", "8")) for precision in ("bf16", "fp32")),
+        ("S16-memory-duo", ("--peer", "duo", "--memory", "S16")),
+        *((f"{peer}-{shape}x{rows}", ("--peer", peer, "--shapes", shape, "--rows", rows, "--steps", steps, "--rounds", "3"))
+          for peer, shape, rows, steps in (
+              ("duo", "S", "8", "8"), ("llada", "S", "8", "24"), ("llada-drawn", "S", "8", "24"),
+              ("gpt2", "S256", "1", "16"), ("gpt2", "S256", "8", "16"), ("gpt2-lean", "S256", "8", "14"))),
         ("S-1000", ("--shapes", "S", "--precisions", "bf16", "--steps", "1000", "--rounds", "3")),
         ("H100-one-row", ("--shapes", "H100", "--rows", "1", "--precisions", "bf16", "--steps", "1000", "--rounds", "2")),
         ("H100-32-rows", ("--shapes", "H100", "--rows", "32", "--precisions", "bf16", "--steps", "1000", "--rounds", "1")),

@@ -198,7 +198,8 @@ class SinusoidalTime(nn.Module):
         steps = torch.arange(self.frequencies, device=t.device) / self.frequencies
         frequencies = torch.exp(-math.log(10_000.0) * steps)
         angles = 1_000.0 * t.unsqueeze(-1).float() * frequencies
-        embedded: Tensor = self.layers(torch.cat((angles.sin(), angles.cos()), dim=-1))
+        waves = torch.cat((angles.sin(), angles.cos()), dim=-1)
+        embedded: Tensor = self.layers(waves.to(self.layers[0].weight.dtype))  # type: ignore[arg-type]
         return embedded
 
 
@@ -215,4 +216,4 @@ class LearnedTime(nn.Module):
         left = position.floor().clamp(max=self.knots - 1).long()
         share = (position - left).unsqueeze(-1)
         embedded: Tensor = (1 - share) * self.table(left) + share * self.table(left + 1)
-        return embedded
+        return embedded.to(self.table.weight.dtype)
