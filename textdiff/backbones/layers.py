@@ -162,10 +162,6 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (both,) = ctx.saved_tensors
         value, gate = both.chunk(2, dim=-1)
-        if torch.compiler.is_compiling():  # which writes into no part of a tensor
-            to_value = grads[0] * functional.silu(gate)
-            to_gate = torch.ops.aten.silu_backward(grads[0] * value, gate)
-            return torch.cat((to_value, to_gate), dim=-1)
         inward = torch.empty_like(both)
         to_value, to_gate = inward.chunk(2, dim=-1)
         torch.mul(grads[0], functional.silu(gate), out=to_value)
@@ -182,7 +178,15 @@ class GatedMLP(nn.Module):
         self.down = ZeroLinear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down(_Gated.apply(self.up(x)))  # type: ignore[no-untyped-call]
+        both = self.up(x)
+        if (
+            torch.compiler.is_compiling()
+        ):  # it fuses by itself, and compiled, what is written into a part of a tensor is lost
+            value, gate = both.chunk(2, dim=-1)
+            gated = value * functional.silu(gate)
+        else:
+            gated = _Gated.apply(both)  # type: ignore[no-untyped-call]
+        out: Tensor = self.down(gated)
         return out
 
 
