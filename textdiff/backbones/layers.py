@@ -47,7 +47,7 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
 def _has_kernel(x: Tensor) -> bool:
     """Whether torch has one kernel for the norm of x, and one for its gradient; for other devices it is made of pieces.
 
-    Compiled layers are one piece anyway. There torch 2.11 gave gradients that differ by more than 1e-3.
+    Compiled layers are one piece anyway.
     """
     return x.is_cuda and not torch.compiler.is_compiling() and hasattr(torch.ops.aten, "_fused_rms_norm")
 
