@@ -26,6 +26,15 @@ from textdiff.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
+class Ways:
+    """How the networks run: with compiled blocks or without, ours with its layers as CUDA graphs or without."""
+
+    compiled: bool = False
+    peer_compiled: bool = False
+    graphs: bool = False
+
+
+@dataclass(frozen=True)
 class Match:
     """A sampler of a peer and ours, on the same weights.
 
@@ -50,13 +59,16 @@ class Match:
         model = make_model(replace(shape, times=self.times), device, self.process).eval().requires_grad_(False)
         return model.to(torch.bfloat16) if bf16 else model
 
-    def sides(self, shape: Shape, bf16: bool, device: str, compiled: bool, peer_compiled: bool) -> tuple[Any, Any]:
-        """Both samplers; with compiled blocks or without."""
+    def sides(self, shape: Shape, bf16: bool, device: str, ways: Ways) -> tuple[Any, Any]:
+        """Both samplers."""
         model = self.network(shape, bf16, device)
-        ours = self.ours(self.network(shape, bf16, device) if compiled else model)
-        if compiled:
+        own = ways.compiled or ways.graphs  # what is done to our network must not be done to the peer's
+        ours = self.ours(self.network(shape, bf16, device) if own else model)
+        if ways.compiled:
             compile_blocks(ours.model)
-        return self.theirs(model, peer_compiled), ours
+        if ways.graphs:
+            ours.model.backbone.use_graphs()
+        return self.theirs(model, ways.peer_compiled), ours
 
     def prompt(self, shape: Shape, device: str) -> Tensor:
         """Long [B, P]."""
@@ -102,10 +114,10 @@ class Gpt2Match(Match):
 
     left_to_right: Callable[[GPT2LMHeadModel], Gpt2Sampler] = Gpt2Sampler
 
-    def sides(self, shape: Shape, bf16: bool, device: str, compiled: bool, peer_compiled: bool) -> tuple[Any, Any]:
-        _, ours = super().sides(shape, bf16, device, compiled, False)
+    def sides(self, shape: Shape, bf16: bool, device: str, ways: Ways) -> tuple[Any, Any]:
+        _, ours = super().sides(shape, bf16, device, replace(ways, peer_compiled=False))
         network = make_gpt2(shape, bf16, device)
-        if peer_compiled:
+        if ways.peer_compiled:
             network.compile()
         return self.left_to_right(network), ours
 

@@ -6,7 +6,7 @@
     python scripts/bench_sampling.py --peer llada --shapes S --steps 24
     python scripts/bench_sampling.py --peer gpt2 --shapes S256 --rows 1 --steps 16
     python scripts/bench_sampling.py --peer duo --memory S16
-    python scripts/bench_sampling.py --device cuda --shapes H100 --rows 1 --steps 1000 --precisions bf16 --rounds 3
+    python scripts/bench_sampling.py --device cuda --shapes H100 --rows 1 --steps 1000 --precisions bf16 --rounds 3 --graphs
 
 --peer is whose method it is, written from its paper over the weights of our own network (scripts/peer_*.py):
 
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench_matches import MATCHES, Match
+from bench_matches import MATCHES, Match, Ways
 from bench_memory import compare_memory, peak_bytes
 from bench_options import machine, memory_line, parsed, parser, show, timing_line, where
 from bench_shapes import Shape, shape_named
@@ -37,11 +37,9 @@ MEMORY_STEPS = 8
 WARM_UP_STEPS = 8
 
 
-def compare(
-    match: Match, shape: Shape, steps: int, bf16: bool, rounds: int, device: str, compiled: tuple[bool, bool]
-) -> dict[str, Any]:
+def compare(match: Match, shape: Shape, steps: int, bf16: bool, rounds: int, device: str, ways: Ways) -> dict[str, Any]:
     checked = match.check(shape, steps, device)
-    theirs, ours = match.sides(shape, bf16, device, *compiled)
+    theirs, ours = match.sides(shape, bf16, device, ways)
     prompt = match.prompt(shape, device)
     for side in (theirs, ours):
         side.sample(prompt, shape.length, min(steps, WARM_UP_STEPS), rounds)
@@ -60,8 +58,9 @@ def compare(
         "steps": steps,
         "precision": "bf16" if bf16 else "fp32",
         "peer": theirs.name,
-        "our_compiled": compiled[0],
-        "peer_compiled": compiled[1],
+        "our_compiled": ways.compiled,
+        "peer_compiled": ways.peer_compiled,
+        "our_graphs": ways.graphs,
         **pairs,
         "our_tokens_per_second": written / pairs["our_seconds"],
         "peer_tokens_per_second": written / pairs["peer_seconds"],
@@ -75,7 +74,7 @@ def compare(
 
 def peak(match: Match, shape: Shape, side: str, device: str) -> int:
     """Bytes at most while a side writes, beyond those of the network."""
-    theirs, ours = match.sides(shape, False, device, False, False)
+    theirs, ours = match.sides(shape, False, device, Ways())
     prompt, sampler = match.prompt(shape, device), ours if side == "ours" else theirs
 
     def work(number: int) -> Tensor:
@@ -87,6 +86,9 @@ def peak(match: Match, shape: Shape, side: str, device: str) -> int:
 def main() -> None:
     made = parser(__doc__, shapes="S", memory="S16")
     made.add_argument("--peer", choices=MATCHES, default="mdlm", help="whose method")
+    made.add_argument(
+        "--graphs", action="store_true", help="our side's layers run as CUDA graphs, as with --graphs in textdiff"
+    )
     made.add_argument("--steps", default="8,32", help="numbers of steps, parted by commas")
     options = parsed(made)
     device, as_json, match = options.device, options.json, MATCHES[options.peer]
@@ -116,14 +118,15 @@ def main() -> None:
             made.error(f"{name}: sampling is compared on our own network only")
         for steps in map(int, options.steps.split(",")):
             for precision in options.precisions.split(","):
-                compiled = options.compile, options.compile_peer
+                ways = Ways(options.compile, options.compile_peer, options.graphs)
                 row = {
                     "shape": name,
-                    **compare(match, shape, steps, precision == "bf16", options.rounds, device, compiled),
+                    **compare(match, shape, steps, precision == "bf16", options.rounds, device, ways),
                 }
                 line = (
                     f"{name:6} {shape.rows:3} x {shape.length:5}  {steps:7}  {precision:8} {timing_line(row)}  "
                     f"{row['peer_rows']}, {row['our_rows']}  {row['peer_calls']}, {row['our_calls']}"
+                    f"{'  our layers as CUDA graphs' * row['our_graphs']}"
                 )
                 show(row, line, as_json)
 

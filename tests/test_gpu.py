@@ -5,6 +5,7 @@ Deselected by default. `pytest -m gpu tests/test_gpu.py` on a machine with CUDA;
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -30,6 +31,7 @@ import textdiff
 from textdiff.backbones import DiTConfig
 from textdiff.data import PackedCorpus, TrainingLoader, WholeTask
 from textdiff.draws import Draws, categorical
+from textdiff.errors import CheckpointError
 from textdiff.infiller import Infiller
 from textdiff.model import DiffusionModel
 from textdiff.objectives import CrossEntropyObjective, NelboObjective, Objective, stratified
@@ -428,3 +430,69 @@ def test_first_hitting_makes_one_call_a_token() -> None:
     model, canvas = model_of("absorbing", DEVICE).eval(), canvas_on(DEVICE)
     samples = Sampler(grid=FirstHittingGrid(), accept=FirstHittingAccept()).sample(model.denoise, model.process, canvas)
     assert torch.equal(samples.nfe, canvas.free.sum(-1))
+
+
+def with_graphs(process: str) -> DiffusionModel:
+    model = model_of(process, DEVICE).eval()
+    model.backbone.use_graphs()
+    return model
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_layers_in_a_graph_say_what_they_say_without(process: str) -> None:
+    """Of each shape often enough that a graph is made and used, with other tokens each time; also for some rows fewer."""
+    plain, ours = model_of(process, DEVICE).eval(), with_graphs(process)
+    canvas = canvas_on(DEVICE)
+    for number, rows in enumerate((6, 6, 6, 6, 5, 6, 4, 3, 3, 3, 3)):
+        some = canvas.rows(torch.arange(rows, device=DEVICE))
+        x_t = (some.ids * (number + 1)) % WIDE.size
+        times = torch.full((rows,), 0.3 + number / 20, dtype=torch.float64, device=DEVICE)
+        with torch.no_grad():
+            expected, found = (model.denoise(x_t, times, some, some.free) for model in (plain, ours))
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert not ON_GPU or len(ours.backbone.graphs._made) == 2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["ancestral", "confidence", "remdm"])
+def test_a_text_by_graphs_is_that_without(name: str) -> None:
+    """But for draws within rounding of a border between two ids."""
+    canvas, written = canvas_on(DEVICE, 8), []
+    for model in (model_of("absorbing", DEVICE).eval(), with_graphs("absorbing")):
+        sampler = dataclasses.replace(preset(name), steps=60)
+        samples = [sampler.sample(model.denoise, model.process, canvas) for _ in range(2)]
+        assert torch.equal(samples[0].nfe, samples[1].nfe)
+        written.append(samples[1].ids)
+    assert float((written[0] == written[1]).all(-1).double().mean()) >= 0.75
+
+
+@pytest.mark.skipif(not ON_GPU, reason="only a GPU is waited for")
+def test_nothing_waits_between_network_calls(record_property: pytest.FixtureRequest) -> None:
+    """Where all steps are planned ahead the host waits at the start and at the end, and not in between."""
+    model = with_graphs("absorbing")
+    canvas = canvas_on(DEVICE, 3, length=256)
+    waits = {}
+    for steps in (100, 1_000):
+        sampler = Sampler(steps=steps)
+        for _ in range(4):  # tables and graphs are made by now
+            sampler.sample(model.denoise, model.process, canvas)
+        with counted_waits() as places:
+            samples = sampler.sample(model.denoise, model.process, canvas)
+        waits[steps], calls = sorted(set(places)), int(samples.nfe.max())
+        print(f"{steps} steps: {len(places)} waits in {calls} calls, at {waits[steps]}")
+        assert len(places) < calls / 2
+    record_property("waits_of_a_planned_run", json.dumps(waits))
+
+
+@pytest.mark.skipif(not ON_GPU, reason="on a CPU each step is checked at once")
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_damaged_logits_are_found_on_the_device(value: float) -> None:
+    model, calls = model_of("absorbing", DEVICE).eval(), []
+
+    def broken(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+        calls.append(None)
+        logits = model.denoise(x_t, t, canvas, where)
+        return logits.masked_fill(torch.ones_like(logits[:, :1], dtype=torch.bool), value) if len(calls) % 7 else logits
+
+    with pytest.raises(CheckpointError, match="not finite"):
+        Sampler(steps=9).sample(broken, model.process, canvas_on(DEVICE))
+    torch.cuda.synchronize()

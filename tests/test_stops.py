@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -60,8 +61,17 @@ def test_one_that_never_fires_is_none(name: str, stop: Stop) -> None:
             samples = sampler.sample(network, process_of(process), canvas, on_step=events.append)
             runs.append((samples, events))
         check_same(runs[1][0], runs[0][0])
-        for with_stop, without in zip(runs[1][1], runs[0][1], strict=True):
+        for with_stop, without in zip(*(changes(events) for _, events in reversed(runs)), strict=True):
             assert torch.equal(with_stop.ids, without.ids) and torch.equal(with_stop.noisy, without.noisy)
+
+
+def changes(events: list[Event]) -> list[Event]:
+    """Without those in which nothing changes, of which a sampler that plans ahead has none: it leaves such rounds out."""
+    pairs = itertools.pairwise(events)
+    later = [
+        now for before, now in pairs if not (torch.equal(before.ids, now.ids) and torch.equal(before.noisy, now.noisy))
+    ]
+    return [event for event in (*events[:1], *later) if event.log_p.any()]
 
 
 @pytest.mark.parametrize("process", ["absorbing", "uniform", "hybrid"])

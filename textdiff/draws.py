@@ -154,5 +154,6 @@ def categorical(weights: Tensor, uniform: Tensor) -> Tensor:
 
 def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:
     """[N, 1]: the first column whose cumulative sum exceeds the target; the last one with weight if rounding left none."""
-    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous(), side="left")
-    return torch.minimum(torch.searchsorted(cumulative, target.contiguous(), side="right"), last)
+    # Counted and not searched for: so NaN gives a column, too, and no access outside of the tensor.
+    last = (cumulative < cumulative[:, -1:]).sum(-1, keepdim=True)
+    return torch.minimum((cumulative <= target).sum(-1, keepdim=True), last)

@@ -7,13 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from textdiff.masks import known_places
+
 
 def places_of(where: Tensor) -> Tensor:
     """Long [N]: the true positions of Bool [B, L], in row-major order, counted through all rows.
 
-    How many there are a GPU has to tell, so the host waits for all that it was given before: ask early.
+    How many there are a GPU has to tell where the mask was not made of its places, so the host waits for all that it was given
+    before: ask early.
     """
-    return where.flatten().nonzero().squeeze(-1)
+    known = known_places(where)
+    return where.flatten().nonzero().squeeze(-1) if known is None else known
 
 
 def take(x: Tensor, places: Tensor) -> Tensor:

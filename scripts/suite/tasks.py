@@ -139,8 +139,11 @@ def _benches(options: Options) -> list[Task]:
               ("duo", "S", "8", "8"), ("llada", "S", "8", "24"), ("llada-drawn", "S", "8", "24"),
               ("gpt2", "S256", "1", "16"), ("gpt2", "S256", "8", "16"), ("gpt2-lean", "S256", "8", "14"))),
         ("S-1000", ("--shapes", "S", "--precisions", "bf16", "--steps", "1000", "--rounds", "3")),
-        ("H100-one-row", ("--shapes", "H100", "--rows", "1", "--precisions", "bf16", "--steps", "1000", "--rounds", "2")),
-        ("H100-32-rows", ("--shapes", "H100", "--rows", "32", "--precisions", "bf16", "--steps", "1000", "--rounds", "1")),
+        *((f"H100-{name}", ("--shapes", "H100", "--rows", rows, "--precisions", "bf16", "--steps", "1000", "--rounds",
+                            rounds, *more))
+          for name, rows, rounds, more in (
+              ("one-row", "1", "2", ("--graphs",)), ("32-rows", "32", "1", ("--graphs",)),
+              ("one-row-compiled", "1", "2", ("--graphs", "--compile")))),
     ]  # fmt: skip
     return [
         Task(f"bench-{kind}/{name}", _script(f"bench_{kind}.py", *words, *where), json_lines)

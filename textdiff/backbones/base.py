@@ -141,6 +141,9 @@ class Backbone(nn.Module, ABC):
         """
         raise ConfigError("torch_compile: this network has no layers that could be compiled by themselves")
 
+    def use_graphs(self) -> None:
+        """From now on the layers run as CUDA graphs where no gradient is wanted, as far as this network can; see `Graphs`."""
+
     def enable_gradient_checkpointing(self) -> None:
         """From now on keeps only what enters each layer in training, and computes the rest again in the backward pass.
 

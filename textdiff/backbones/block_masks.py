@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from textdiff.backbones.documents import same_document
+from textdiff.masks import is_full
 
 
 def before_and_within(block_size: int, start: int, stop: int, device: torch.device) -> Tensor:
@@ -28,7 +29,7 @@ def noisy_beside_clean(block_size: int, valid: Tensor, documents: Tensor | None)
     block = torch.arange(valid.shape[1], device=valid.device) // block_size
     own, before = block == block[:, None], block < block[:, None]
     seen = torch.cat((torch.cat((own, before), 1), torch.cat((torch.zeros_like(own), own | before), 1)))[None, None]
-    if documents is None and bool(valid.all()):
+    if documents is None and is_full(valid):
         return seen
     numbers = torch.zeros_like(valid, dtype=torch.long) if documents is None else documents
     # Padding sees padding: a position that sees nothing gives NaN.

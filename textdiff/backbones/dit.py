@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from textdiff.backbones.base import Backbone, BackboneConfig
 from textdiff.backbones.block_masks import noisy_beside_clean
 from textdiff.backbones.cache import KeyValueCache
 from textdiff.backbones.documents import positions_within, same_document
+from textdiff.backbones.graphs import Graphs
 from textdiff.backbones.layers import (
     LearnedTime,
     Place,
@@ -21,6 +23,7 @@ from textdiff.backbones.layers import (
 )
 from textdiff.backbones.transformer import AdaptiveNorm, Block
 from textdiff.errors import ConfigError
+from textdiff.masks import is_full
 from textdiff.packed import places_of, take
 from textdiff.registry import register
 from textdiff.vocabulary import Vocabulary
@@ -91,7 +94,7 @@ class DiTConfig(BackboneConfig):
 
 def _attendable(valid: Tensor) -> Tensor | None:
     """Bool [B, 1, 1, L]: what all positions attend to; None where that is everything, which is faster."""
-    return None if bool(valid.all()) else valid[:, None, None, :]
+    return None if is_full(valid) else valid[:, None, None, :]
 
 
 def _moved(x: Tensor, begin: Tensor, valid: Tensor, documents: Tensor | None) -> Tensor:
@@ -133,6 +136,7 @@ class DiT(Backbone):
         self.norm = AdaptiveNorm(width, config.adaptive)
         self.head = None if config.tie_word_embeddings else nn.Linear(width, vocabulary_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(vocabulary_size))
+        self.graphs: Graphs | None = None
 
     def input_embeddings(self) -> nn.Module:
         return self.embed
@@ -143,6 +147,9 @@ class DiT(Backbone):
     def compile_layers(self) -> None:
         for block in self.blocks:
             block.compiled = torch.compile(block._forward)  # type: ignore[assignment, arg-type]
+
+    def use_graphs(self) -> None:
+        self.graphs = Graphs()
 
     def enable_gradient_checkpointing(self) -> None:
         for block in self.blocks:
@@ -161,7 +168,8 @@ class DiT(Backbone):
         x = self._embedded(x_t, given)
         if self.begin is not None:
             x = _moved(x, self.begin.weight[0], valid, documents)
-        table = rotary_table(x.shape[1], self.config.hidden_size // self.config.num_attention_heads, x.device)
+        size = self.config.hidden_size // self.config.num_attention_heads
+        table = rotary_table(x.shape[1], size, x.device, x.dtype)
         if self.block_size is None:
             attendable = self._attendable(valid, documents)
         else:
@@ -173,12 +181,35 @@ class DiT(Backbone):
         time = None if self.time is None else self.time(t).unsqueeze(1)
         if time is not None and not self.config.adaptive:
             x, time = x + time, None
-        last = len(self.blocks) - 1
-        for i, block in enumerate(self.blocks):
-            x = block(x, time, table, attendable, wanted if i == last else None)
+        if self._repeats(x):
+            assert self.graphs is not None
+            x, mixed = self.graphs(partial(self._mixed_last, table), x, time, attendable)
+            x = self.blocks[-1].finish(x, mixed, time, wanted)  # type: ignore[operator]
+        else:
+            last = len(self.blocks) - 1
+            for i, block in enumerate(self.blocks):
+                x = block(x, time, table, attendable, wanted if i == last else None)
         time = None if time is None else take(time.expand(*where.shape, -1), wanted)
         hidden: Tensor = self.norm(x, time)
         return hidden
+
+    def _repeats(self, x: Tensor) -> bool:
+        """Whether the layers run as a CUDA graph: in use only, where nothing but x changes from call to call."""
+        using = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type))
+        return using and self.graphs is not None and x.device.type == self.graphs.device
+
+    def _mixed_last(
+        self, table: tuple[Tensor, Tensor], x: Tensor, time: Tensor | None, attendable: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What enters the last layer, and what it mixes: all that is done for as many positions in each call."""
+        for block in self.blocks[:-1]:
+            x = block(x, time, table, attendable)
+        return x, self.blocks[-1].mix(x, time, table, attendable)  # type: ignore[operator]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DiT:
+        if self.graphs is not None:  # they know weights by their place
+            self.graphs.clear()
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def _embedded(self, ids: Tensor, given: Tensor) -> Tensor:
         x: Tensor = self.embed(ids)

@@ -56,18 +56,21 @@ class ZeroLinear(nn.Linear):
     """A linear layer that starts at zero, so that what it feeds starts as if it were absent."""
 
 
-def rotary_table(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def rotary_table(
+    length: int, size: int, device: torch.device, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines [length, 1, 1, size] of rotary positions, for `rotate`. Source: RoFormer, arXiv 2104.09864."""
-    return _rotary_table(length, size, str(device))
+    return _rotary_table(length, size, str(device), dtype)
 
 
 @functools.lru_cache(maxsize=16)
-def _rotary_table(length: int, size: int, device: str) -> tuple[Tensor, Tensor]:
+def _rotary_table(length: int, size: int, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     # Made outside inference mode: the cached tensors may be used in training later.
     with torch.inference_mode(False), torch.device(device):
         frequencies = 10_000.0 ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
         angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies)[:, None, None]
-        return angles.cos().repeat(1, 1, 1, 2), torch.cat((-angles.sin(), angles.sin()), dim=-1)
+        cos, sin = angles.cos().repeat(1, 1, 1, 2), torch.cat((-angles.sin(), angles.sin()), dim=-1)
+        return cos.to(dtype), sin.to(dtype)
 
 
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:

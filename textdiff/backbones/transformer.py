@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from textdiff.backbones.layers import Attention, GatedMLP, LayerCache, Place, ZeroLinear, rms_norm
-from textdiff.packed import take
+from textdiff.packed import places_of, take
 
 if TYPE_CHECKING:
     from textdiff.backbones.dit import DiTConfig
@@ -74,8 +74,15 @@ class Block(nn.Module):
         attendable: Tensor | None,
         wanted: Tensor | None,
     ) -> Tensor:
+        return self.finish(x, self.mix(x, time, table, attendable), time, wanted)
+
+    def mix(self, x: Tensor, time: Tensor | None, table: tuple[Tensor, Tensor], attendable: Tensor | None) -> Tensor:
+        """What `forward` does first: what each position takes from others, [B, L, D]."""
         rate = self.rate if self.training else 0.0
-        mixed = self.attention.mix(self.attention_norm(x, time), table, attendable, rate)
+        return self.attention.mix(self.attention_norm(x, time), table, attendable, rate)
+
+    def finish(self, x: Tensor, mixed: Tensor, time: Tensor | None, wanted: Tensor | None) -> Tensor:
+        """What it does then, which each position does by itself."""
         if wanted is not None:
             time = None if time is None else take(time.expand(*x.shape[:2], -1), wanted)
             x, mixed = take(x, wanted), take(mixed, wanted)
@@ -98,7 +105,8 @@ class Block(nn.Module):
         """
         mixed = self.attention.mix_on(self.attention_norm(x, None), table, kept, place, attendable)
         if where is not None:
-            x, mixed = x[where], mixed[where]
+            asked = places_of(where)
+            x, mixed = take(x, asked), take(mixed, asked)
         x = x + self.attention.out(mixed)
         out: Tensor = x + self.mlp(self.mlp_norm(x, None))
         return out

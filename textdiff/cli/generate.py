@@ -19,6 +19,7 @@ from textdiff.cli.options import (
     ClassifierWeight,
     Device,
     Dtype,
+    Graphs,
     Guidance,
     Guide,
     Label,
@@ -68,6 +69,7 @@ def generate(
     model: Model = "default",
     device: Device = None,
     dtype: Dtype = "float32",
+    graphs: Graphs = False,
     n: Annotated[int, typer.Option("-n", min=1, max=10_000, metavar="N", help="How many samples.")] = 1,
     max_new_tokens: Annotated[
         int | None,
@@ -121,7 +123,7 @@ def generate(
     if guide is not None:
         if guidance is None:
             raise UsageError("--guide goes with --guidance W, how much to lead away from that model")
-        options["guide"] = load_infiller(guide, device, dtype)
+        options["guide"] = load_infiller(guide, device, dtype, graphs)
     if condition is not None:
         if watch or any(given is not None for given in (prompt, max_new_tokens, block_size, cache, classifier)):
             raise UsageError(
@@ -131,7 +133,7 @@ def generate(
             condition,
             field,
             output,
-            lambda: load_infiller(model, device, dtype),
+            lambda: load_infiller(model, device, dtype, graphs),
             as_json,
             {**options, "n": n, "seed": seed, "rerank": rerank},
         )
@@ -140,7 +142,7 @@ def generate(
         raise UsageError("--output goes with --condition; send samples to a file with >")
     options |= {"n": n, "max_new_tokens": max_new_tokens, "block_size": block_size, "cache": cache, "seed": seed}
     text = _text(prompt)
-    infiller = load_infiller(model, device, dtype)
+    infiller = load_infiller(model, device, dtype, graphs)
     options |= _leading(infiller, classifier, label, classifier_weight)
     if watch:
         from textdiff.cli.watch import watch_samples

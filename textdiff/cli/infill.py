@@ -21,6 +21,7 @@ from textdiff.cli.many import fill_many
 from textdiff.cli.options import (
     Device,
     Dtype,
+    Graphs,
     MinP,
     Model,
     SamplerName,
@@ -64,6 +65,7 @@ def infill(
     model: Model = "default",
     device: Device = None,
     dtype: Dtype = "float32",
+    graphs: Graphs = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -161,6 +163,6 @@ def infill(
         score=as_json or trace is not None,
     )
     if request.is_many:
-        fill_many(request, options, model, lambda: load_infiller(model, device, dtype))
+        fill_many(request, options, model, lambda: load_infiller(model, device, dtype, graphs))
     elif ranks_here().is_first:
-        fill_one(request, options, model, lambda: load_infiller(model, device, dtype), watch_delay)
+        fill_one(request, options, model, lambda: load_infiller(model, device, dtype, graphs), watch_delay)

@@ -16,12 +16,14 @@ def hush() -> None:
     logging.set_verbosity_error()
 
 
-def load_infiller(model: str, device: str | None = None, dtype: Precision = "float32") -> Infiller:
+def load_infiller(
+    model: str, device: str | None = None, dtype: Precision = "float32", graphs: bool = False
+) -> Infiller:
     """`textdiff.load`, quietly."""
     hush()
     from textdiff.infiller import load
 
-    return load(model, device, dtype)
+    return load(model, device, dtype, graphs)
 
 
 def fingerprint(model: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from textdiff.denoiser import Denoiser
@@ -41,7 +40,7 @@ class Networks:
 
 def answered(step: Step, networks: Networks, times: Tensor, canvas: Canvas, constraint: Constraint | None) -> Step:
     """The step with the distributions at its packed positions. times: float [B], the time that the network is told."""
-    logits, log_p_y = networks.ask(step, times, canvas, _packed(step))
+    logits, log_p_y = networks.ask(step, times, canvas, step.packed())
     return with_logits(step, logits, constraint, log_p_y=log_p_y)
 
 
@@ -54,7 +53,7 @@ def answered_and_judged(
     warps: Sequence[Warp],
 ) -> Step:
     """The same, and `judged`: one network call for both."""
-    where = _packed(step)
+    where = step.packed()
     old = step.settled & where.any(-1, keepdim=True)
     both = where | old
     answers = networks.ask(step, times, canvas, both)
@@ -68,11 +67,6 @@ def _part(answers: Answers, chosen: Tensor) -> Answers:
     """Those at some of the positions, Bool [N]."""
     logits, log_p_y = answers
     return [side[chosen] for side in logits], None if log_p_y is None else log_p_y[chosen]
-
-
-def _packed(step: Step) -> Tensor:
-    """Bool [B, L]."""
-    return torch.zeros_like(step.noisy).index_put((step.row, step.column), torch.ones_like(step.wanted))
 
 
 def _judged(step: Step, answers: Answers, constraint: Constraint | None, warps: Sequence[Warp]) -> Step:

@@ -34,7 +34,7 @@ def with_logits(
 
     Raises:
         DataError: a position has no token that is allowed and possible.
-        CheckpointError: the logits have NaN or +inf.
+        CheckpointError: the logits have NaN or +inf. Neither error is raised of a step that is not `checked`.
     """
     allowed = allowed if constraint is None else constraint.allowed(step)
     log_alone, *weak = [_normalised(step, side, allowed) for side in logits]
@@ -61,12 +61,23 @@ def _normalised(step: Step, logits: Tensor, allowed: Tensor | None) -> Tensor:
     """Log-probabilities [N, V] among the tokens that may stand there."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     permitted = logits if allowed is None else logits.masked_fill(~allowed, -torch.inf)
+    if step.checked:
+        _require_possible(step, logits, permitted)
+    return permitted.log_softmax(-1)
+
+
+def _require_possible(step: Step, logits: Tensor, permitted: Tensor) -> None:
+    """That each position has a token. Where it has none, log_softmax gives NaN."""
     possible = torch.isfinite(permitted.amax(-1))
     if not possible.all():
         if logits.isnan().any() or logits.isposinf().any():
-            raise CheckpointError("the network's logits are not finite: the model is damaged or its precision too low")
+            raise not_finite()
         raise _nothing_at(step, (~possible).nonzero()[0])
-    return permitted.log_softmax(-1)
+
+
+def not_finite() -> CheckpointError:
+    """What a network is told whose logits are no numbers."""
+    return CheckpointError("the network's logits are not finite: the model is damaged or its precision too low")
 
 
 def _nothing_at(step: Step, position: Tensor) -> DataError:

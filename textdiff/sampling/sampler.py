@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -18,11 +18,13 @@ from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAcce
 from textdiff.sampling.answers import Networks, answered, answered_and_judged
 from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Constraint
+from textdiff.sampling.distributions import not_finite
 from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, RestingGrid, TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.past import Past
 from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
+from textdiff.sampling.schedule import Turn, turns
 from textdiff.sampling.state import State
 from textdiff.sampling.step import Step, Stream, begin_step
 from textdiff.sampling.stops import AllSettledStop, Stop
@@ -138,36 +140,99 @@ class Sampler:
             raise ConfigError("guidance has a weight for a classifier, but no classifier is given")
         sides = (denoiser, weak or blindfolded(denoiser)) if self.guidance.asks_twice else (denoiser,)
         networks = Networks(sides, classifier if self.guidance.classifier else None)
+        # A GPU is not waited for at each step to learn whether logits are sound: damage shows at the end, as NaN.
+        checked = not (canvas.ids.is_cuda and self._plans_ahead(constraint))
+        state = self._run(networks, process, canvas, constraint, on_step, told, checked)
+        if not checked and bool(state.log_p.isnan().any()):
+            self._run(networks, process, canvas, constraint, None, told, checked=True)  # says what is wrong, and where
+            raise not_finite()
+        steps = int(state.index.max()) if len(state.index) else 0
+        return Samples(state.x_t, state.log_p, state.nfe * len(sides), steps)
+
+    def _run(
+        self,
+        networks: Networks,
+        process: ForwardProcess,
+        canvas: Canvas,
+        constraint: Constraint | None,
+        on_step: Callable[[Event], None] | None,
+        told: Tensor | None,
+        checked: bool,
+    ) -> State:
+        """The loop. checked: see `Step`."""
         state = State.begin(process, canvas, self.accept.compares)
-        while len(rows := self._active(state, canvas).nonzero().squeeze(-1)):
-            view = None if constraint is None else constraint.rows(rows)
+        turns = self._turns(process, canvas) if self._plans_ahead(constraint) else None
+        while (planned := self._next(process, canvas, state, constraint, turns)) is not None:
+            rows, canvas_here, step = planned
             here = _rows(state, rows)
-            step = self._begin(process, _rows(canvas, rows), here, view)
-            idle = torch.bincount(step.row, minlength=len(rows)) == 0
-            if idle.any():  # rows with nothing to ask go ahead, the others wait for them: network calls stay full
-                rows = rows[idle]
-                here, step = _rows(state, rows), step.rows(idle)
-                move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
-            else:
+            if len(step.row):
+                view = None if constraint is None else constraint.rows(rows)
                 told_here = None if told is None else told[rows]
-                step, move = self._move(networks, _rows(canvas, rows), here.past, step, view, told_here)
+                step = replace(step, checked=checked)
+                step, move = self._move(networks, canvas_here, here.past, step, view, told_here)
+            else:
+                move = Move(step.proposal, torch.zeros_like(step.proposal, dtype=torch.bool))
             state = state.with_rows(rows, here.after(step, move))
             certain = None if constraint is None else constraint.certain(state.x_t, state.noisy)
             state = state if certain is None else state.settled(certain)
             if on_step is not None:
                 on_step(self._event(state, canvas, int(state.index[rows].min())))
-        return Samples(
-            state.x_t, state.log_p, state.nfe * len(sides), int(state.index.max()) if len(state.index) else 0
-        )
+        return state
 
     def _active(self, state: State, canvas: Canvas) -> Tensor:
         """Bool [B]: the rows that may still change."""
         changing = state.noisy if self.final else canvas.free
         return (state.t > 0) & changing.any(-1)
 
-    def _begin(self, process: ForwardProcess, canvas: Canvas, state: State, constraint: Constraint | None) -> Step:
-        """What happens before the network: the step's end, what goes back to noise, which logits are needed."""
-        draws = Draws.seeded(canvas.seeds).fold(state.index)
+    def _plans_ahead(self, constraint: Constraint | None) -> bool:
+        """Whether it is known before the first network call which step settles what."""
+        free = constraint is None and not self.stop.looks and not self.accept.compares
+        return free and self.final and self.grid.known and self.transition.plans_ahead(self.accept)
+
+    def _turns(self, process: ForwardProcess, canvas: Canvas) -> Iterator[tuple[Turn, Canvas]]:
+        """All turns, each with its rows of the canvas."""
+        here = canvas
+        for turn in turns(process, self.grid, self.steps, canvas, lambda step: self.transition.plan(step, self.accept)):
+            if len(turn.rows) < len(here.ids):  # there are fewer and fewer, the others are finished
+                here = canvas.rows(turn.rows)
+            yield turn, here
+
+    def _next(
+        self,
+        process: ForwardProcess,
+        canvas: Canvas,
+        state: State,
+        constraint: Constraint | None,
+        turns: Iterator[tuple[Turn, Canvas]] | None,
+    ) -> tuple[Tensor, Canvas, Step] | None:
+        """The rows that go on now, Long [R] and rising, and their step, planned; None once all rows are finished.
+
+        Rows with nothing to ask go ahead, the others wait for them, so that network calls stay full. Where turns are known
+        they are never met.
+        """
+        if turns is not None:
+            planned = next(turns, None)
+            if planned is None:
+                return None
+            turn, here = planned
+            return turn.rows, here, self._resumed(process, here, state, turn)
+        rows = self._active(state, canvas).nonzero().squeeze(-1)
+        if not len(rows):
+            return None
+        view = None if constraint is None else constraint.rows(rows)
+        here = _rows(canvas, rows)
+        step = self._begin(process, here, _rows(state, rows), view)
+        idle = torch.bincount(step.row, minlength=len(rows)) == 0
+        return (rows[idle], here, step.rows(idle)) if idle.any() else (rows, here, step)
+
+    def _resumed(self, process: ForwardProcess, canvas: Canvas, state: State, turn: Turn) -> Step:
+        """The step of a turn, on the canvas of its rows."""
+        state = replace(_rows(state, turn.rows), index=turn.index, t=turn.t)
+        step = self._started(process, Draws(turn.keys), canvas, state)
+        return replace(step, s=turn.s).at(turn.row, turn.column)
+
+    def _started(self, process: ForwardProcess, draws: Draws, canvas: Canvas, state: State) -> Step:
+        """A step of which only the beginning is known."""
         step = begin_step(
             process,
             draws,
@@ -180,7 +245,13 @@ class Sampler:
             state.t,
             state.log_p,
         )
-        step = replace(step, s=self.grid.next(step), guess=state.guess, same=state.same)
+        return replace(step, guess=state.guess, same=state.same)
+
+    def _begin(self, process: ForwardProcess, canvas: Canvas, state: State, constraint: Constraint | None) -> Step:
+        """What happens before the network: the step's end, what goes back to noise, which logits are needed."""
+        draws = Draws.seeded(canvas.seeds).fold(state.index)
+        step = self._started(process, draws, canvas, state)
+        step = replace(step, s=self.grid.next(step))
         if not self.renoise.final:
             sigma = self.transition.bounded(step, self.renoise.probability(step))
             sigma = torch.where((step.s > 0).unsqueeze(-1), sigma, 0.0)

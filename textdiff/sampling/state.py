@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from textdiff.draws import Draws
+from textdiff.masks import known_empty
 from textdiff.processes import ForwardProcess
 from textdiff.sampling.past import Past
 from textdiff.sampling.step import Step
@@ -71,19 +72,20 @@ class State:
         return State(**tensors, past=past)
 
     def after(self, step: Step, move: Move) -> State:
-        """These rows after a step."""
+        """These rows after a step, which asked the network about all of them or about none."""
         at = (step.row, step.column)
-        x_s = step.x_t.index_put(at, move.ids)
-        renoised = step.renoised if move.renoised is None else step.renoised | move.renoised
+        x_s, noisy = step.x_t.index_put(at, move.ids), step.noisy.index_put(at, ~move.settled)
+        if not (move.renoised is None and known_empty(step.renoised)):
+            renoised = step.renoised if move.renoised is None else step.renoised | move.renoised
+            x_s, noisy = torch.where(renoised, step.noise, x_s), noisy | renoised
         score = torch.where(move.settled, _log_p(step, move), 0.0)
-        called = torch.zeros_like(self.nfe).index_fill(0, step.row, 1)
         return State(
-            x_t=torch.where(renoised, step.noise, x_s),
-            noisy=step.noisy.index_put(at, ~move.settled) | renoised,
+            x_t=x_s,
+            noisy=noisy,
             log_p=self.log_p.index_put(at, score),
             t=step.s,
-            index=self.index + 1,
-            nfe=self.nfe + called,
+            index=step.index + 1,
+            nfe=self.nfe + 1 if len(step.row) else self.nfe,
             guess=step.guess,
             same=step.same,
             past=None if self.past is None else self.past.after(step, move),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from textdiff.draws import Draws
+from textdiff.masks import all_true, is_full, mask_at, none_true
 from textdiff.processes import ForwardProcess
 from textdiff.sampling.guidance import Guidance
 from textdiff.sampling.joint import Joint
@@ -73,6 +74,7 @@ class Step:
         guidance: how the two sides are combined, where there are two.
         sides: `log_alone` of the strong and of the weak side, before any classifier; None where nobody needs them apart.
         tilt: float [N, V], what a classifier adds to log-probabilities; None where there is none.
+        checked: whether an answer that leaves no token is an error at once; else log_p is NaN there, for the end of the run.
     """
 
     process: ForwardProcess
@@ -104,6 +106,7 @@ class Step:
     guidance: Guidance = field(default_factory=Guidance)
     sides: tuple[Tensor, ...] | None = None
     tilt: Tensor | None = None
+    checked: bool = True
 
     @property
     def alpha_t(self) -> Tensor:
@@ -150,7 +153,16 @@ class Step:
     def planned(self, wanted: Tensor, where: Tensor) -> Step:
         """The same step with the positions that a policy asks for, part of those that the network is; Bool [B, L]."""
         row, column = where.nonzero(as_tuple=True)
-        return replace(self, row=row, column=column, wanted=wanted[row, column], drift=self.t.new_empty(len(row), 0))
+        step = self.at(row, column)
+        return step if wanted is where else replace(step, wanted=wanted[row, column])
+
+    def at(self, row: Tensor, column: Tensor) -> Step:
+        """The same step with these positions planned, Long [N] each and in row-major order, all for a policy."""
+        return replace(self, row=row, column=column, wanted=all_true(row), drift=self.t.new_empty(len(row), 0))
+
+    def packed(self) -> Tensor:
+        """Bool [B, L]: the packed positions."""
+        return mask_at(self.row, self.column, (self.noisy.shape[0], self.noisy.shape[1]))
 
     def guessed(self) -> Step:
         """The same step, whose network has run on all that is noisy, with its own guess."""
@@ -163,10 +175,14 @@ class Step:
 
     def for_policy(self) -> Step:
         """The same step as a policy sees it: with what it asked for and nothing else, its distributions and proposals."""
-        if bool(self.wanted.all()):
+        if is_full(self.wanted):
             return self
         packed = {name: getattr(self, name)[self.wanted] for name in _PER_POSITION}
         return replace(self, joint=None, sides=None, tilt=None, **packed)
+
+    def spread(self, chosen: Tensor) -> Tensor:
+        """Bool [N]: what a policy says of what it asked for, and false at the other packed positions."""
+        return chosen if is_full(self.wanted) else self.wanted.masked_scatter(self.wanted, chosen)
 
     def rows(self, index: Tensor) -> Step:
         """Some of the rows (Bool index [B]), with nothing packed."""
@@ -209,7 +225,7 @@ def begin_step(
         s=t,
         sure=sure,
         sigma=torch.zeros_like(sure),
-        renoised=torch.zeros_like(noisy),
+        renoised=none_true(noisy),
         noise=x_t,
         row=none,
         column=none,

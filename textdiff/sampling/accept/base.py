@@ -20,10 +20,13 @@ class Accept:
     Attributes:
         places_are_told: whether what is written so far tells where a step settles, whatever is drawn there.
         settles_some: whether it settles at least one token in every step, as many as it thinks right.
+        plans_ahead: whether `plan` decides about each noisy position by itself, from draws and times alone, and all that it
+            plans settles. Then all steps are planned before the first one is taken.
     """
 
     settles_some: ClassVar[bool] = False
     places_are_told: ClassVar[bool] = False
+    plans_ahead: ClassVar[bool] = False
 
     @property
     def compares(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,8 @@ class RandomAccept(Accept):
     That is exact, and logits are needed only where a token settles. With sigma > 0 the marginals of ReMDM are kept.
     Source: MDLM, arXiv 2406.07524, Eq. 6; ReMDM, arXiv 2503.00307, Eq. 4.
     """
+
+    plans_ahead: ClassVar[bool] = True
 
     def plan(self, step: Step) -> Tensor:
         alpha_s, alpha_t = step.alpha_s.unsqueeze(-1), step.alpha_t.unsqueeze(-1)

@@ -79,7 +79,7 @@ class Automata(Constraint):
         return where | (step.noisy & self._touched(where))
 
     def joint(self, step: Step, log_w: Tensor) -> Joint:
-        packed = torch.zeros_like(step.noisy).index_put((step.row, step.column), torch.ones_like(step.wanted))
+        packed = step.packed()
         return AutomataJoint(tuple(self._groups(packed, step.x_t, packed)), log_w)
 
     def _touched(self, where: Tensor) -> Tensor:

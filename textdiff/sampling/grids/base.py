@@ -20,9 +20,11 @@ class TimeGrid(ABC):
 
     Attributes:
         counts_steps: whether the number of steps of the sampler matters; else the tokens decide.
+        known: whether the times are known beforehand, as they follow from the numbers of the steps alone.
     """
 
     counts_steps: ClassVar[bool] = True
+    known: ClassVar[bool] = False
 
     @abstractmethod
     def next(self, step: Step) -> Tensor:

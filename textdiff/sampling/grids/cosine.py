@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class CosineGrid(TimeGrid):
 
     Source: MaskGIT, arXiv 2202.04200, section 3.3.
     """
+
+    known: ClassVar[bool] = True
 
     def next(self, step: Step) -> Tensor:
         part = (step.index + 1).to(torch.float64) / step.steps

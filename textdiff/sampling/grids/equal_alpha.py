@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class EqualAlphaGrid(TimeGrid):
 
     With the linear schedule this is the uniform grid.
     """
+
+    known: ClassVar[bool] = True
 
     def next(self, step: Step) -> Tensor:
         part = (step.index + 1).to(torch.float64) / step.steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ class LoopGrid(TimeGrid):
     Source: ReMDM, arXiv 2503.00307, section 4.2; the defaults are those of its text experiments (t_on = 0.55, t_off = 0.05,
     alpha(t_on) = 0.9).
     """
+
+    known: ClassVar[bool] = True
 
     alpha: float = 0.9
     begins: float = 0.45

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class ProfileGrid(TimeGrid):
 
     Source: what to choose, arXiv 2510.25544 and arXiv 2106.03802.
     """
+
+    known: ClassVar[bool] = True
 
     alphas: tuple[float, ...] = ()
 

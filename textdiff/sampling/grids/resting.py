@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class RestingGrid(TimeGrid):
 
     Source: predictor-corrector sampling, arXiv 2011.13456, algorithm 1; for tokens arXiv 2205.14987, section 4.4.
     """
+
+    known: ClassVar[bool] = True
 
     rests: int = 1
 

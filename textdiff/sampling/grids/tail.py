@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class TailGrid(TimeGrid):
 
     Source: the noise removal step of MDLM, arXiv 2406.07524, and of Duo, arXiv 2506.10892, and its time.
     """
+
+    known: ClassVar[bool] = True
 
     begins: float = 1e-5
 

@@ -24,6 +24,9 @@ class AcceptTransition(Transition):
     and random acceptance this is ancestral sampling. Source: MaskGIT, arXiv 2202.04200.
     """
 
+    def plans_ahead(self, accept: Accept) -> bool:
+        return accept.plans_ahead
+
     def plan(self, step: Step, accept: Accept) -> Tensor:
         return accept.plan(step) | (step.s == 0).unsqueeze(-1)
 
@@ -32,6 +35,5 @@ class AcceptTransition(Transition):
 
     def settle(self, step: Step, accept: Accept) -> Move:
         """What follows once something is proposed, whoever did."""
-        chosen = step.wanted.masked_scatter(step.wanted, accept.choose(step.for_policy()))
-        settled = chosen | step.last
+        settled = step.spread(accept.choose(step.for_policy())) | step.last
         return Move(torch.where(settled, step.proposal, step.pack(step.x_t)), settled)

@@ -48,6 +48,10 @@ class Transition(ABC):
         """Whether it is told what the network says at settled tokens too, of the rows that it asks about: `Step.judged`."""
         return False
 
+    def plans_ahead(self, accept: Accept) -> bool:
+        """Whether `plan` decides about each noisy position by itself, from draws and times alone, and all of it settles."""
+        return False
+
     def bounded(self, step: Step, sigma: Tensor) -> Tensor:
         """sigma of the renoise policy, float64 [B, L], no larger than the transition can make up for. By default as it is."""
         return sigma

@@ -58,7 +58,8 @@ def _accepted(step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Tensor:
         step = replace(step, log_p=data_posterior(step, warped(step.log_p_x0, warps)))
     step = _from_noise(step)
     wanted = step.wanted & step.pack(accept.plan(step))
-    return wanted.masked_scatter(wanted, accept.choose(replace(step, wanted=wanted).for_policy()))
+    step = replace(step, wanted=wanted)
+    return step.spread(accept.choose(step.for_policy()))
 
 
 def _from_noise(step: Step) -> Step:
