@@ -29,6 +29,7 @@ from torch import Tensor
 
 import textdiff
 from textdiff.backbones import DiTConfig
+from textdiff.backbones.layers import kernels_of_layers, rms_norm, rotary_table, rotate
 from textdiff.data import PackedCorpus, TrainingLoader, WholeTask
 from textdiff.draws import Draws, categorical
 from textdiff.errors import CheckpointError
@@ -496,3 +497,37 @@ def test_damaged_logits_are_found_on_the_device(value: float) -> None:
     with pytest.raises(CheckpointError, match="not finite"):
         Sampler(steps=9).sample(broken, model.process, canvas_on(DEVICE))
     torch.cuda.synchronize()
+
+
+@pytest.mark.skipif(not ON_GPU, reason="kernels are for a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernels_of_layers_give_what_torch_gives(dtype: torch.dtype) -> None:
+    """Of heads whose number and width are powers of two, and of others; for places in order and not."""
+    kernels = kernels_of_layers()
+    assert kernels is not None, "Triton does not work here"
+    off = 1e-5 if dtype == torch.float32 else 3e-2
+    for rows, length, heads, size in ((2, 5, 3, 10), (1, 7, 4, 12), (3, 33, 12, 64), (2, 9, 16, 128)):
+        qkv = torch.randn(rows, length, 3 * heads * size, device=DEVICE).to(dtype)
+        both, _ = qkv.unflatten(-1, (3, heads, -1)).split((2, 1), dim=-3)
+        gains = tuple((1 + torch.randn(size, device=DEVICE) / 4).to(dtype) for _ in range(2))
+        in_order = rotary_table(length, size, both.device, dtype)
+        places = torch.randint(0, length, (rows, length), device=DEVICE)
+        for table in (in_order, tuple(part[places] for part in in_order)):
+            expected = rotate(rms_norm(both.double(), torch.stack(gains).double().unsqueeze(1)), table)
+            found = kernels.turned(both, gains, table, 1e-6)  # type: ignore[arg-type]
+            assert found is not None and found.dtype == dtype
+            torch.testing.assert_close(found.double(), expected, rtol=off, atol=off)
+        value, gate = qkv.double()[..., : 2 * heads * size].chunk(2, dim=-1)
+        found = kernels.gated(qkv[..., : 2 * heads * size])
+        torch.testing.assert_close(found.double(), value * torch.nn.functional.silu(gate), rtol=off, atol=off)
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_network_in_use_says_what_it_says_in_training(process: str) -> None:
+    """Kernels that know no gradient are for use alone."""
+    model, canvas = model_of(process, DEVICE).eval(), canvas_on(DEVICE)
+    times = torch.full((len(canvas.ids),), 0.4, dtype=torch.float64, device=DEVICE)
+    expected = model.denoise(canvas.ids, times, canvas, canvas.free).detach()
+    with torch.no_grad():
+        found = model.denoise(canvas.ids, times, canvas, canvas.free)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -79,6 +80,39 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
+class Kernels(NamedTuple):
+    """Those of `layer_kernels`."""
+
+    turned: Callable[[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor], float], Tensor | None]
+    gated: Callable[[Tensor], Tensor]
+
+
+def _kernels_for(x: Tensor) -> Kernels | None:
+    """Kernels for what a network does that is used and not trained, where there are any; they know no gradient."""
+    if not x.is_cuda or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    return kernels_of_layers()
+
+
+@functools.cache
+def kernels_of_layers() -> Kernels | None:
+    """Those of `layer_kernels`, if they work here and give the same but for rounding; else None."""
+    try:
+        from textdiff.backbones.layer_kernels import gated, turned
+
+        x = torch.arange(-180.0, 180.0, device="cuda").view(2, 3, 3, 2, 10)[:, :, :2] / 90
+        gains = x[0, 0, 0, 0] + 2, x[0, 0, 1, 1] - 3
+        table = rotary_table(3, 10, x.device)
+        expected = rotate(rms_norm(x, torch.stack(gains).unsqueeze(1)), table)
+        found = turned(x, gains, table, 1e-6)
+        same = found is not None and torch.allclose(found, expected, atol=1e-4)
+        value, gate = x.chunk(2, dim=-1)
+        same = same and torch.allclose(gated(x), value * functional.silu(gate), atol=1e-4)
+        return Kernels(turned, gated) if same else None
+    except Exception:  # no Triton, no compiler for it, or a GPU that it does not know: none of it is needed
+        return None
+
+
 class Attention(nn.Module):
     """Self-attention with normalised queries and keys, in both directions or only to what stands before."""
 
@@ -127,9 +161,14 @@ class Attention(nn.Module):
         """Queries, keys and values [B, L, heads, size] of x [B, L, D]."""
         both, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
         # Queries and keys are normalised and turned as one tensor [B, L, 2, heads, size]: half as many calls.
-        gain = torch.stack((self.query_norm.weight, self.key_norm.weight)).unsqueeze(1)
-        q, k = rotate(rms_norm(both, gain), table).unbind(-3)
-        return q, k, v.squeeze(-3).contiguous()  # a view of the values would keep all of qkv alive
+        gains = self.query_norm.weight, self.key_norm.weight
+        kernels = _kernels_for(both)
+        turned = None if kernels is None else kernels.turned(both, gains, table, 1e-6)
+        if turned is None:
+            turned = rotate(rms_norm(both, torch.stack(gains).unsqueeze(1)), table)
+        q, k = turned.unbind(-3)
+        # A view of the values would keep all of qkv alive for a backward pass.
+        return q, k, v.squeeze(-3) if kernels is not None else v.squeeze(-3).contiguous()
 
 
 class Place(NamedTuple):
@@ -187,6 +226,8 @@ class GatedMLP(nn.Module):
         ):  # it fuses by itself, and compiled, what is written into a part of a tensor is lost
             value, gate = both.chunk(2, dim=-1)
             gated = value * functional.silu(gate)
+        elif (kernels := _kernels_for(both)) is not None:
+            gated = kernels.gated(both)
         else:
             gated = _Gated.apply(both)  # type: ignore[no-untyped-call]
         out: Tensor = self.down(gated)
