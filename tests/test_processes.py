@@ -241,6 +241,7 @@ def test_conversion_undoes_the_posterior(process: ForwardProcess) -> None:
             x_t = x_t[x_t == MASK]
         log_p, time = beliefs(len(x_t)), times(t, len(x_t))
         clean = process.posterior(log_p, x_t, torch.zeros_like(time), time)
+        assert torch.allclose(process.clean(log_p, x_t, time).exp(), clean.exp(), atol=1e-12)
         back = process.to_leave_one_out(clean, x_t, time).log_softmax(-1)
         assert torch.allclose(back.exp(), log_p.exp(), atol=1e-12)
         for v in WRITABLE.tolist():

@@ -22,8 +22,9 @@ from textdiff.processes import ForwardProcess
 from textdiff.registry import build
 from textdiff.sampling import Sampler, preset
 from textdiff.sampling.guidance import Guidance
-from textdiff.sampling.step import begin_step
+from textdiff.sampling.step import Step, Stream, begin_step
 from textdiff.sampling.transitions import EulerTransition, PosteriorTransition, TauLeapingTransition
+from textdiff.sampling.transitions.even import left_over, may_move
 from textdiff.sampling.transitions.kernel import KernelTransition
 
 PROCESSES: list[tuple[str, dict[str, object]]] = [
@@ -48,8 +49,8 @@ def noisy_states(process: ForwardProcess) -> tuple[Tensor, Tensor]:
     return ids, process.scored(ids, torch.ones_like(ids, dtype=torch.bool))
 
 
-def kernel_of(transition: KernelTransition, process: ForwardProcess, laws: Tensor, s: float, t: float) -> Tensor:
-    """The transition's own p(x_s | x_t) at each noisy position of each state, [N, V], with the laws [N, V] behind it."""
+def step_of(process: ForwardProcess, s: float, t: float) -> Step:
+    """A step of all states, planned where they show noise."""
     ids, noisy = noisy_states(process)
     rows = len(ids)
     zeros = torch.zeros(rows, dtype=torch.long)
@@ -57,9 +58,28 @@ def kernel_of(transition: KernelTransition, process: ForwardProcess, laws: Tenso
     time = torch.full((rows,), t, dtype=torch.float64)
     draws = Draws.seeded(range(rows))
     step = begin_step(process, draws, zeros, 4, ids, noisy, free, free, time, torch.zeros(rows, 2, dtype=torch.float64))
-    step = replace(step, s=torch.full_like(time, s)).planned(noisy, noisy)
+    return replace(step, s=torch.full_like(time, s)).planned(noisy, noisy)
+
+
+def kernel_of(transition: KernelTransition, process: ForwardProcess, laws: Tensor, s: float, t: float) -> Tensor:
+    """The transition's own p(x_s | x_t) at each noisy position of each state, [N, V], with the laws [N, V] behind it."""
+    ids, noisy = noisy_states(process)
     log_p_x0 = laws[state_number(ids, VOCABULARY)][noisy].log()
-    return transition.kernel(step, log_p_x0).exp()
+    return transition.kernel(step_of(process, s, t), log_p_x0).exp()
+
+
+@pytest.mark.parametrize(("s", "t"), [(0.3, 0.31), (0.5, 0.9), (0.75, 1.0), (0.0, 0.4)])
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_what_stays_in_any_case_and_what_is_left_over_are_the_posterior(schedule: str, s: float, t: float) -> None:
+    """p(x_s | x_t) = P(stays in any case) 1[x_s = x_t] + P(may move) times the normalised rest."""
+    process = process_of("uniform", schedule=schedule)
+    step, expected = step_of(process, s, t), kernel_of(PosteriorTransition(), process, wild(t), s, t)
+    alpha_s, alpha_t = (float(process.schedule.alpha(torch.tensor(time).double())) for time in (s, t))
+    moves, stays = 1 - alpha_t / alpha_s, alpha_t / alpha_s * (1 - alpha_s)
+    assert torch.equal(may_move(step), step.uniform(Stream.ACCEPT) < moves / (moves + stays))
+    surely = torch.nn.functional.one_hot(step.pack(step.x_t), VOCABULARY.size) * stays / (moves + stays)
+    rest = left_over(step, expected.log()).softmax(-1) * moves / (moves + stays)
+    torch.testing.assert_close(surely + rest, expected, atol=1e-9, rtol=1e-7)
 
 
 @pytest.mark.parametrize(("s", "t"), [(0.3, 0.31), (0.5, 0.9), (0.75, 1.0), (0.0, 0.4), (0.6, 0.6)])

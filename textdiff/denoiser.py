@@ -53,7 +53,8 @@ class Readout:
         """Leave-one-out logits, float32 [n, V], of the raw scores of some rows; -inf at ids that are not writable."""
         logits = raw.float()
         if self.forbidden is not None:
-            logits = logits.index_fill(-1, self.forbidden, -torch.inf)
+            own = logits is not raw and not logits.requires_grad  # nobody else has it: no copy
+            logits = (logits.index_fill_ if own else logits.index_fill)(-1, self.forbidden, -torch.inf)
         return logits if self.convert is None else self.convert(logits, rows)
 
     @property

@@ -131,6 +131,8 @@ class Attention(nn.Module):
         Where `attendable` is None that is all, or for causal attention all up to the position itself.
         """
         parts = self._parts(x, table)
+        if attendable is None and not self.causal and _read_only_on_cpu(x):
+            return _mixed_whole(*(part.transpose(1, 2) for part in parts)).transpose(1, 2).flatten(-2)
         q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in parts)
         with torch.autocast(x.device.type, enabled=False):
             mixed = functional.scaled_dot_product_attention(
@@ -189,6 +191,24 @@ class LayerCache(NamedTuple):
 def _wide_on_cpu(x: Tensor) -> Tensor:
     """On CPUs attention's backward pass is twice as slow in bfloat16."""
     return x.float() if x.device.type == "cpu" else x
+
+
+def _read_only_on_cpu(x: Tensor) -> bool:
+    """Whether x [B, L, D] is bfloat16 on a CPU, its rows are short, and no gradient is wanted."""
+    inference = x.dtype == torch.bfloat16 and x.device.type == "cpu" and not torch.is_grad_enabled()
+    return inference and x.shape[1] <= _SHORT and not torch.compiler.is_compiling()
+
+
+_SHORT = 512
+
+
+def _mixed_whole(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention [B, heads, L, size] with all of its weights at once: for short rows twice as fast as torch's own in pieces.
+
+    Queries and keys are normalised, so that the scores are small and bfloat16 does for them.
+    """
+    mixed: Tensor = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
+    return mixed
 
 
 class _Gated(torch.autograd.Function):

@@ -53,6 +53,10 @@ class ForwardProcess(ABC):
     def posterior(self, log_p_x0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """log p(x_s | x_t) under the denoiser, s < t. Packed, [N, V]. At s = 0 it is log p(x_0 | x_t)."""
 
+    def clean(self, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """log p(x_0 | x_t), packed [N, V]; t [N]."""
+        return self.posterior(log_p_x0, x_t, torch.zeros_like(t), t)
+
     def log_rates(self, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """log of the rates at which reversed time leads from x_t to each id, per unit of t. Packed, [N, V]; -inf at x_t.
 

@@ -112,6 +112,13 @@ class InterpolatingProcess(ForwardProcess):
         writable = writable_mask(self.vocabulary, x_t.device)[x_t]
         return torch.where(writable, torch.log1p(alpha / b), 0.0)
 
+    def clean(self, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        log_p = wide(log_p_x0)
+        here, evidence = at(log_p, x_t), self.evidence(x_t, t).clamp(max=600)
+        normaliser = torch.log1p(here.exp() * torch.expm1(evidence))
+        known = (here + evidence - normaliser).to(log_p.dtype).unsqueeze(-1)
+        return (log_p - normaliser.to(log_p.dtype).unsqueeze(-1)).scatter_(-1, x_t.unsqueeze(-1), known)
+
     def log_p_clean(self, log_p_x0: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """By one scalar a row: the evidence for x_t, and what it adds to the normaliser."""
         # Beyond e^600 to 1 nothing changes any more, and infinity would not cancel.

@@ -245,7 +245,7 @@ class Sampler:
             state.t,
             state.log_p,
         )
-        return replace(step, guess=state.guess, same=state.same)
+        return replace(step, guess=state.guess, same=state.same, guidance=self.guidance)
 
     def _begin(self, process: ForwardProcess, canvas: Canvas, state: State, constraint: Constraint | None) -> Step:
         """What happens before the network: the step's end, what goes back to noise, which logits are needed."""
@@ -273,7 +273,7 @@ class Sampler:
         constraint: Constraint | None,
         told: Tensor | None,
     ) -> tuple[Step, Move]:
-        step, times = replace(step, guidance=self.guidance), self.grid.observed(step)
+        times = self.grid.observed(step)
         if self.transition.judges:
             step = answered_and_judged(step, networks, times, canvas, constraint, self.warps)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from textdiff.processes import AbsorbingProcess
@@ -69,5 +68,4 @@ def data_posterior(step: Step, log_p_x0: Tensor) -> Tensor:
     """log p(x_0 | x_t) [N, V] from the leave-one-out denoiser: where a mask stands, x_t itself tells nothing."""
     if isinstance(step.process, AbsorbingProcess):
         return log_p_x0
-    t = step.t[step.row]
-    return step.process.posterior(log_p_x0, step.pack(step.x_t), torch.zeros_like(t), t)
+    return step.process.clean(log_p_x0, step.pack(step.x_t), step.t[step.row])

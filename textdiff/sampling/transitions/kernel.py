@@ -35,7 +35,7 @@ class KernelTransition(Transition):
 
     def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
         if step.joint is not None:
-            log_p = self.kernel(step, _certain(step, propose(step, warps)))
+            log_p = self.kernel(step, certain(step, propose(step, warps)))
         elif step.sides is None:
             log_p = self.kernel(step, warped(step.log_p_x0, warps))
         else:
@@ -53,6 +53,6 @@ def exact_kernel(step: Step, log_p_x0: Tensor, to: Tensor | None = None) -> Tens
     return step.process.posterior(log_p_x0, step.pack(step.x_t), s[step.row], step.t[step.row])
 
 
-def _certain(step: Step, x_0: Tensor) -> Tensor:
+def certain(step: Step, x_0: Tensor) -> Tensor:
     """log p of these tokens for certain, float [N, V]."""
     return torch.full_like(step.log_p_x0, -torch.inf).scatter(-1, x_0.unsqueeze(-1), 0.0)

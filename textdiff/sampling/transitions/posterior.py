@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from textdiff.registry import register
+from textdiff.sampling.accept import Accept
 from textdiff.sampling.step import Step
-from textdiff.sampling.transitions.base import Transition
-from textdiff.sampling.transitions.kernel import KernelTransition, exact_kernel
+from textdiff.sampling.transitions.base import Move, Transition
+from textdiff.sampling.transitions.even import comes_apart, left_over, may_move, moved
+from textdiff.sampling.transitions.kernel import KernelTransition, certain, exact_kernel
+from textdiff.sampling.transitions.proposal import draw, propose, warped
+from textdiff.sampling.warps import Warp
 
 
 @register(Transition, "posterior")
@@ -24,5 +29,18 @@ class PosteriorTransition(KernelTransition):
     Source: D3PM, arXiv 2107.03006, Eq. 4; MDLM, arXiv 2406.07524, Eq. 7; SEDD, arXiv 2310.16834, section 4.1.
     """
 
+    def plan(self, step: Step, accept: Accept) -> Tensor:
+        return step.noisy & may_move(step) if comes_apart(step) else step.noisy
+
     def kernel(self, step: Step, log_p_x0: Tensor) -> Tensor:
         return exact_kernel(step, log_p_x0)
+
+    def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
+        if not comes_apart(step):
+            return super().move(step, accept, warps)
+        if step.joint is None:
+            ids = moved(step, warped(step.log_p_x0, warps))
+        else:
+            ids = draw(step, left_over(step, self.kernel(step, certain(step, propose(step, warps)))))
+        ids = torch.where(step.wanted | step.last, ids, step.pack(step.x_t))  # a stop policy may end a row now
+        return Move(ids, step.last)
