@@ -153,6 +153,16 @@ def test_the_kernels_of_gpus_give_the_same_numbers() -> None:
         "    assert torch.equal(draw_kernels.mix(z), draws._mixed(z))\n"
         "for columns in (0, 1, 1_024, 1_500):\n"
         "    assert torch.equal(draw_kernels.uniform(x[:, 0], columns), draws._uniform(x[:, 0], columns))\n"
+        "for size in (1, 5, 64, 3_001, 9_000):\n"
+        "    weights = (2 * torch.randn(40, size, generator=torch.Generator().manual_seed(0))).exp()\n"
+        "    weights *= torch.rand(weights.shape, generator=torch.Generator().manual_seed(1)) < 0.5\n"
+        "    weights[:, 0] = 0 if size > 64 else 1\n"
+        "    for u in (draws.Draws.seeded(size).uniform(40)[0], torch.full((40,), 2.0**-54), torch.ones(40)):\n"
+        "        found, expected = (f(weights, u.double()) for f in (draw_kernels.categorical, draws._categorical))\n"
+        "        assert (weights.gather(-1, found[:, None]) > 0).all()\n"
+        "        assert (found == expected).double().mean() >= 0.95\n"
+        "    assert not draw_kernels.categorical(torch.full((2, size), torch.nan), u[:2]).any()\n"
+        "assert len(draw_kernels.categorical(weights[:0], u[:0])) == 0\n"
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()

@@ -1,4 +1,4 @@
-"""The two functions that all draws are made of, as one GPU kernel each. See `Draws`, whose numbers they are bit for bit."""
+"""What all draws are made of, as one GPU kernel each. See `Draws`, whose numbers they are bit for bit, and `categorical`."""
 
 import torch
 import triton
@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 _SIZE = 1024
+_CHUNK = 8192
 
 
 def mix(z: Tensor) -> Tensor:
@@ -25,6 +26,23 @@ def uniform(keys: Tensor, columns: int) -> Tensor:
         grid = (triton.cdiv(out.numel(), _SIZE),)
         with torch.cuda.device_of(out):
             _uniform_kernel[grid](keys.contiguous(), out, columns, out.numel(), SIZE=_SIZE)
+    return out
+
+
+def categorical(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Long [N], one column of each row of weights [N, V] by inverting its cumulative distribution at a uniform, float64 [N].
+
+    A column of weight zero is never taken, and from a row of NaN the first one is.
+    """
+    weights = weights.contiguous()
+    rows, columns = weights.shape
+    out = torch.empty(rows, dtype=torch.long, device=weights.device)
+    if rows:
+        chunk = min(_CHUNK, triton.next_power_of_2(columns))
+        with torch.cuda.device_of(weights):
+            _categorical_kernel[(rows,)](
+                weights, uniform.double().contiguous(), out, columns, CHUNK=chunk, num_warps=max(1, chunk // 512)
+            )
     return out
 
 
@@ -52,3 +70,30 @@ def _uniform_kernel(keys, out, columns, count, SIZE: tl.constexpr):
     bits = (_mixed(_mixed(key + counter)) >> 11).to(tl.int64)
     # 2^-53 and 2^-54: the middles of 2^53 equal parts of the interval
     tl.store(out + place, bits.to(tl.float64) * 1.1102230246251565e-16 + 5.551115123125783e-17, mask=inside)
+
+
+@triton.jit
+def _categorical_kernel(weights, uniform, out, columns, CHUNK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    weights += row * columns
+    place = tl.arange(0, CHUNK)
+    total = tl.full((), 0, tl.float64)
+    for begin in range(0, columns, CHUNK):
+        total += tl.sum(tl.load(weights + begin + place, mask=begin + place < columns, other=0).to(tl.float64))
+    target = tl.load(uniform + row) * total
+    # The first chunk whose cumulative sum exceeds the target; the last one with weight if rounding leaves none.
+    chosen = tl.full((), 0, tl.int32)
+    before = tl.full((), 0, tl.float64)
+    running = tl.full((), 0, tl.float64)
+    for begin in range(0, columns, CHUNK):
+        own = tl.sum(tl.load(weights + begin + place, mask=begin + place < columns, other=0).to(tl.float64))
+        taken = (own > 0) & (running <= target)
+        chosen = tl.where(taken, begin, chosen)
+        before = tl.where(taken, running, before)
+        running += own
+    # And the same of the columns in it.
+    inside = tl.load(weights + chosen + place, mask=chosen + place < columns, other=0).to(tl.float64)
+    above = before + tl.cumsum(inside) > target
+    first = tl.min(tl.where(above & (inside > 0), place, CHUNK))
+    last = tl.max(tl.where(inside > 0, place, 0))
+    tl.store(out + row, (chosen + tl.minimum(first, last)).to(tl.int64))

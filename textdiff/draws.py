@@ -61,10 +61,11 @@ def _uniform(keys: Tensor, columns: int) -> Tensor:
 
 
 class Kernels(NamedTuple):
-    """`_mixed` and `_uniform` as one piece of work each."""
+    """`_mixed`, `_uniform` and `categorical` as one piece of work each."""
 
     mix: Callable[[Tensor], Tensor]
     uniform: Callable[[Tensor, int], Tensor]
+    categorical: Callable[[Tensor, Tensor], Tensor]
 
 
 @functools.cache
@@ -74,11 +75,13 @@ def kernels_of_draws() -> Kernels | None:
     What is a dozen small pieces of work to torch is one kernel there; a GPU waits for each piece to be asked for.
     """
     try:
-        from textdiff.draw_kernels import mix, uniform
+        from textdiff import draw_kernels as made
 
         keys = torch.tensor([0, -1, _signed(_GOLDEN)], device="cuda")
-        same = torch.equal(mix(keys), _mixed(keys)) and torch.equal(uniform(keys, 5), _uniform(keys, 5))
-        return Kernels(mix, uniform) if same else None
+        numbers = _uniform(keys, 5)
+        same = torch.equal(made.mix(keys), _mixed(keys)) and torch.equal(made.uniform(keys, 5), numbers)
+        same = same and torch.equal(made.categorical(numbers, numbers[:, 0]), _categorical(numbers, numbers[:, 0]))
+        return Kernels(made.mix, made.uniform, made.categorical) if same else None
     except Exception:  # no Triton, no compiler for it, or a GPU that it does not know: none of it is needed
         return None
 
@@ -137,6 +140,12 @@ def categorical(weights: Tensor, uniform: Tensor) -> Tensor:
     Returns:
         Long [N]; an index of weight zero is never returned.
     """
+    if weights.is_cuda and (kernels := kernels_of_draws()) is not None:
+        return kernels.categorical(weights, uniform)
+    return _categorical(weights, uniform)
+
+
+def _categorical(weights: Tensor, uniform: Tensor) -> Tensor:
     count = weights.shape[-1]
     padding = -count % _BLOCK
     padded = torch.nn.functional.pad(weights, (0, padding)) if padding else weights
