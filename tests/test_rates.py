@@ -77,7 +77,7 @@ def test_what_stays_in_any_case_and_what_is_left_over_are_the_posterior(schedule
     alpha_s, alpha_t = (float(process.schedule.alpha(torch.tensor(time).double())) for time in (s, t))
     moves, stays = 1 - alpha_t / alpha_s, alpha_t / alpha_s * (1 - alpha_s)
     assert torch.equal(may_move(step), step.uniform(Stream.ACCEPT) < moves / (moves + stays))
-    surely = torch.nn.functional.one_hot(step.pack(step.x_t), VOCABULARY.size) * stays / (moves + stays)
+    surely = torch.nn.functional.one_hot(step.pack(step.x_t), VOCABULARY.size).double() * stays / (moves + stays)
     rest = left_over(step, expected.log()).softmax(-1) * moves / (moves + stays)
     torch.testing.assert_close(surely + rest, expected, atol=1e-9, rtol=1e-7)
 
