@@ -74,7 +74,7 @@ def test_what_stays_in_any_case_and_what_is_left_over_are_the_posterior(schedule
     """p(x_s | x_t) = P(stays in any case) 1[x_s = x_t] + P(may move) times the normalised rest."""
     process = process_of("uniform", schedule=schedule)
     step, expected = step_of(process, s, t), kernel_of(PosteriorTransition(), process, wild(t), s, t)
-    alpha_s, alpha_t = (float(process.schedule.alpha(torch.tensor(time).double())) for time in (s, t))
+    alpha_s, alpha_t = (float(process.schedule.alpha(torch.tensor(time, dtype=torch.float64))) for time in (s, t))
     moves, stays = 1 - alpha_t / alpha_s, alpha_t / alpha_s * (1 - alpha_s)
     assert torch.equal(may_move(step), step.uniform(Stream.ACCEPT) < moves / (moves + stays))
     surely = torch.nn.functional.one_hot(step.pack(step.x_t), VOCABULARY.size).double() * stays / (moves + stays)
