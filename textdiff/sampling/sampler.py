@@ -13,13 +13,13 @@ from textdiff.denoiser import Denoiser
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
-from textdiff.registry import name_of
-from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAccept, RandomAccept
+from textdiff.sampling.accept import Accept, RandomAccept
 from textdiff.sampling.answers import Networks, answered, answered_and_judged
 from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import not_finite
-from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, RestingGrid, TimeGrid, UniformGrid
+from textdiff.sampling.fitting import require_fit
+from textdiff.sampling.grids import TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.past import Past
 from textdiff.sampling.renoise import NeverRenoise, Renoise
@@ -28,7 +28,7 @@ from textdiff.sampling.schedule import Turn, turns
 from textdiff.sampling.state import State
 from textdiff.sampling.step import Step, Stream, begin_step
 from textdiff.sampling.stops import AllSettledStop, Stop
-from textdiff.sampling.transitions import AcceptTransition, FreshNoiseTransition, Move, Transition
+from textdiff.sampling.transitions import AcceptTransition, Move, Transition
 from textdiff.sampling.warps import Warp
 from textdiff.text.canvas import Canvas
 
@@ -63,39 +63,7 @@ class Sampler:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"steps must be at least 1, got {self.steps}")
-        if self.transition.alone:
-            self._require_alone()
-        if isinstance(self.transition, FreshNoiseTransition) and not isinstance(self.renoise, NeverRenoise):
-            raise ConfigError("the fresh_noise transition puts back to noise what is not accepted: leave renoise out")
-        if isinstance(self.grid, AdaptiveGrid) and not (
-            isinstance(self.transition, AcceptTransition)
-            and self.accept.settles_some
-            and isinstance(self.renoise, NeverRenoise)
-        ):
-            raise ConfigError(
-                "the adaptive grid needs an accept policy that settles some tokens in every step "
-                "(dilated, entropy_bound, factor, klass, threshold) and no renoise policy"
-            )
-        if isinstance(self.grid, FirstHittingGrid) and not (
-            isinstance(self.transition, AcceptTransition)
-            and isinstance(self.accept, (FirstHittingAccept, LeftToRightAccept))
-            and isinstance(self.renoise, NeverRenoise)
-        ):
-            raise ConfigError(
-                "the first_hitting grid needs the accept policy first_hitting or left_to_right and no renoise policy"
-            )
-
-        if self.renoise.needs_loop and not isinstance(self.grid, (LoopGrid, RestingGrid)):
-            raise ConfigError(
-                "this renoise policy acts only while time stands still: it needs the loop grid, or resting"
-            )
-
-    def _require_alone(self) -> None:
-        """That no policy is given which the transition does not heed."""
-        heeds = self.transition.heeds_renoise
-        if self.accept != RandomAccept() or not (heeds or isinstance(self.renoise, NeverRenoise)):
-            rest = "accept" if heeds else "accept and renoise"
-            raise ConfigError(f"the {name_of(self.transition)} transition decides alone what settles: leave {rest} out")
+        require_fit(self.transition, self.accept, self.renoise, self.grid)
 
     @property
     def final(self) -> bool:
