@@ -216,6 +216,19 @@ def test_weights_in_bfloat16_give_nearly_the_same(time: Literal["none", "sinusoi
     assert float((half - whole).abs().amax() / whole.abs().amax()) < 0.05
 
 
+def test_rows_that_are_one_go_through_the_layers_once() -> None:
+    """Only in use, and with the same result, wherever each row is asked."""
+    network, inputs = shaken(DiTConfig(32, 2, 2, time_embedding="none")).eval(), batch()
+    inputs = {name: part[:1].expand_as(part) if name != "where" else part for name, part in inputs.items()}
+    inputs["where"] = torch.rand(inputs["where"].shape) < 0.5
+    seen: list[int] = []
+    network.blocks[0].attention.qkv.register_forward_hook(lambda module, given, out: seen.append(len(out)))
+    whole = network.scores(**inputs)
+    with torch.no_grad():
+        once = network.scores(**inputs)
+    assert torch.allclose(once, whole, atol=1e-5) and seen == [len(inputs["valid"]), 1]
+
+
 def test_attention_of_short_rows_in_bfloat16_is_the_same() -> None:
     """With all weights at once where nothing is hidden, no gradient is wanted and rows are short, else torch's own."""
     torch.manual_seed(1)
