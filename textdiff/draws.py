@@ -75,13 +75,13 @@ def kernels_of_draws() -> Kernels | None:
     What is a dozen small pieces of work to torch is one kernel there; a GPU waits for each piece to be asked for.
     """
     try:
-        from textdiff import draw_kernels as made
+        from textdiff.draw_kernels import categorical, mix, uniform
 
         keys = torch.tensor([0, -1, _signed(_GOLDEN)], device="cuda")
         numbers = _uniform(keys, 5)
-        same = torch.equal(made.mix(keys), _mixed(keys)) and torch.equal(made.uniform(keys, 5), numbers)
-        same = same and torch.equal(made.categorical(numbers, numbers[:, 0]), _categorical(numbers, numbers[:, 0]))
-        return Kernels(made.mix, made.uniform, made.categorical) if same else None
+        same = torch.equal(mix(keys), _mixed(keys)) and torch.equal(uniform(keys, 5), numbers)
+        same = same and torch.equal(categorical(numbers, numbers[:, 0]), _categorical(numbers, numbers[:, 0]))
+        return Kernels(mix, uniform, categorical) if same else None
     except Exception:  # no Triton, no compiler for it, or a GPU that it does not know: none of it is needed
         return None
 
