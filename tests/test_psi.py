@@ -121,8 +121,9 @@ def test_the_marginals_are_kept_by_an_exact_denoiser(config: dict[str, object], 
             torch.testing.assert_close(found, marginal, atol=1e-12, rtol=1e-9)
 
 
-@pytest.mark.parametrize("config", NOISES, ids=str)
+@pytest.mark.parametrize("config", [noise for noise in NOISES if noise["name"] != "uniform"], ids=str)
 def test_kappa_1_is_the_posterior(config: dict[str, object]) -> None:
+    """Draw for draw. Of uniform noise the posterior draws in other pieces, with the law that the kernel has above."""
     process, canvas = process_of(config), canvas_of(torch.zeros(300, 2, dtype=torch.long))
     expected = Sampler(steps=5, transition=PosteriorTransition()).sample(from_table(wild, VOCABULARY), process, canvas)
     for renoise in (NeverRenoise(), PsiRenoise(1.0)):
@@ -187,24 +188,30 @@ def test_too_much_is_bounded_alike_for_masks_and_for_tokens() -> None:
 
 def test_the_greedy_tail_writes_what_the_rest_makes_most_probable() -> None:
     """In the last step every token is the best of the leave-one-out law, whatever stood there; before it nothing changes."""
-    process, seen = process_of("uniform"), list[tuple[Tensor, float]]()
+    process, seen = process_of("uniform"), dict[tuple[float, int], list[int]]()
 
     def noting(x_t, t, canvas, where):  # type: ignore[no-untyped-def]
-        seen.append((x_t, float(t[0])))
-        return from_table(wild, VOCABULARY)(x_t, t, canvas, where)
+        seen.update(zip(zip(t.tolist(), canvas.seeds.tolist(), strict=True), x_t.tolist(), strict=True))
+        return torch.cat(  # rows where nothing moves go ahead of the others, so that a call has several times
+            [
+                from_table(wild, VOCABULARY)(x_t[row], t[row], canvas.rows(row), where[row])
+                for row in torch.arange(len(x_t)).split(1)
+            ]
+        )
 
     canvas = canvas_of(torch.zeros(200, 2, dtype=torch.long))
     sampler = replace(preset("duo"), steps=5)
     ids = sampler.sample(noting, process, canvas).ids
-    assert [t for _, t in seen] == pytest.approx([1.0, 0.7500025, 0.500005, 0.2500075, 1e-5], rel=1e-9)
-    last, time = seen[-1]
-    best = wild(time)[state_number(last, VOCABULARY)].argmax(-1)
+    times = sorted({t for t, _ in seen}, reverse=True)
+    assert times == pytest.approx([1.0, 0.7500025, 0.500005, 0.2500075, 1e-5], rel=1e-9)
+    last = torch.tensor([seen[times[-1], row] for row in range(200)])
+    best = wild(times[-1])[state_number(last, VOCABULARY)].argmax(-1)
     assert torch.equal(ids, best) and (ids != last).any()
     plain = replace(sampler, warps=())
-    again = list(seen)
+    again = dict(seen)
     seen.clear()
     plain.sample(noting, process, canvas)
-    assert all(torch.equal(a[0], b[0]) for a, b in zip(again, seen, strict=True))
+    assert seen == again
     assert torch.equal(
         TailGrid().next(step_of(process, 0.0, 1.0, NeverRenoise())),
         torch.full((36,), 1e-5 + (1 - 1e-5) * 2 / 3, dtype=torch.float64),
