@@ -30,7 +30,7 @@ from bench_matches import MATCHES, Match, Ways
 from bench_memory import compare_memory, peak_bytes
 from bench_options import machine, memory_line, parsed, parser, show, timing_line, where
 from bench_shapes import Shape, shape_named
-from bench_timing import alternate
+from bench_timing import alternate, by_default
 from torch import Tensor
 
 MEMORY_STEPS = 8
@@ -45,7 +45,7 @@ def compare(match: Match, shape: Shape, steps: int, bf16: bool, rounds: int, dev
         side.sample(prompt, shape.length, min(steps, WARM_UP_STEPS), rounds)
         side.calls = side.rows = 0
     pairs = alternate(
-        lambda number: theirs.sample(prompt, shape.length, steps, number),
+        by_default(lambda number: theirs.sample(prompt, shape.length, steps, number)),
         lambda number: ours.sample(prompt, shape.length, steps, number),
         rounds,
         0,

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from textdiff.products import plain_products
+
 Work = Callable[[int], object]
 """Does the piece of work with this number."""
 
@@ -33,6 +35,16 @@ class Pairs:
             "our_seconds": median(self.ours),
             "rounds": len(ratios),
         }
+
+
+def by_default(peer: Work) -> Work:
+    """A peer's work with its products done by the library that torch takes, whatever layers it borrows from us."""
+
+    def work(number: int) -> object:
+        with plain_products():
+            return peer(number)
+
+    return work
 
 
 def alternate(peer: Work, ours: Work, rounds: int, warm_up: int = 2, device: str = "cpu") -> Pairs:

@@ -22,7 +22,7 @@ import torch
 from bench_memory import compare_memory, peak_bytes
 from bench_options import machine, memory_line, parsed, parser, show, timing_line, where
 from bench_shapes import Shape, make_canvas, make_model, shape_named
-from bench_timing import alternate
+from bench_timing import alternate, by_default
 from peer_training import PeerBert, PeerDiT
 from torch import Tensor
 
@@ -120,7 +120,7 @@ def compare(
         raise SystemExit("--compile-peer is for our own network; leave the BERT shapes out")
     worst = require_equal(shape, device)
     ours, theirs = Ours(shape, bf16, device, compiled), Theirs(shape, bf16, device, peer_compiled)
-    pairs = alternate(theirs, ours, rounds, warm_up=2, device=device).plain
+    pairs = alternate(by_default(theirs), ours, rounds, warm_up=2, device=device).plain
     canvas = make_canvas(shape, 2, device)
     corruption = estimator_for(ours.model.process).corrupt(
         canvas, level_of(shape, 2, device), Draws.seeded(canvas.seeds)
@@ -147,7 +147,9 @@ def main() -> None:
     if options.peak:
         shape = shape_named(options.shapes, options.rows)
         make = (
-            (lambda: Ours(shape, False, device)) if options.peak == "ours" else (lambda: Theirs(shape, False, device))
+            (lambda: Ours(shape, False, device))
+            if options.peak == "ours"
+            else (lambda: by_default(Theirs(shape, False, device)))
         )
         print(peak_bytes(make, device))
         return

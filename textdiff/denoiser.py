@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from textdiff.products import linear
 from textdiff.text.canvas import Canvas
 
 
@@ -66,7 +67,7 @@ class Readout:
         """The leave-one-out logits of some rows, [n, V]; by default of all."""
         raw = self.hidden[rows]
         if self.weight is not None:
-            raw = torch.nn.functional.linear(raw, self.weight, self.bias)
+            raw = linear(raw, self.weight, self.bias)
         return self.finish(raw, rows)
 
 

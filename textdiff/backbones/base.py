@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from textdiff.backbones.cache import KeyValueCache
 from textdiff.errors import ConfigError
+from textdiff.products import linear
 from textdiff.registry import family
 from textdiff.vocabulary import Vocabulary
 
@@ -54,7 +55,7 @@ class Backbone(nn.Module, ABC):
         """Raw scores [N, V] of all ids at the positions asked for; the arguments are those of `forward`."""
         hidden: Tensor = self(x_t, t, given, valid, where, documents)
         weight, bias = self.output_layer()
-        return hidden if weight is None else nn.functional.linear(hidden, weight, bias)
+        return hidden if weight is None else linear(hidden, weight, bias)
 
     @abstractmethod
     def input_embeddings(self) -> nn.Module:

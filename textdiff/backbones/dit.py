@@ -25,6 +25,7 @@ from textdiff.backbones.transformer import AdaptiveNorm, Block
 from textdiff.errors import ConfigError
 from textdiff.masks import is_full
 from textdiff.packed import places_of, take
+from textdiff.products import Linear
 from textdiff.registry import register
 from textdiff.vocabulary import Vocabulary
 
@@ -143,7 +144,7 @@ class DiT(Backbone):
         self.time = _TIMES[config.time_embedding](width)
         self.blocks = nn.ModuleList(Block(config, causal) for _ in range(config.num_hidden_layers))
         self.norm = AdaptiveNorm(width, config.adaptive)
-        self.head = None if config.tie_word_embeddings else nn.Linear(width, vocabulary_size, bias=False)
+        self.head = None if config.tie_word_embeddings else Linear(width, vocabulary_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.graphs: Graphs | None = None
 

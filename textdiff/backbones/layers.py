@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from textdiff.products import Linear
+
 
 class _ScaledRMS(torch.autograd.Function):
     """x / rms(x) * gain with its own backward pass: autograd's takes twice as many passes over x."""
@@ -53,7 +55,7 @@ def _has_kernel(x: Tensor) -> bool:
     return x.is_cuda and not torch.compiler.is_compiling() and hasattr(torch.ops.aten, "_fused_rms_norm")
 
 
-class ZeroLinear(nn.Linear):
+class ZeroLinear(Linear):
     """A linear layer that starts at zero, so that what it feeds starts as if it were absent."""
 
 
@@ -120,7 +122,7 @@ class Attention(nn.Module):
         super().__init__()
         self.causal = causal
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.qkv = Linear(width, 3 * width, bias=False)
         self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.out = ZeroLinear(width, width, bias=False)
@@ -236,7 +238,7 @@ class GatedMLP(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.up = nn.Linear(width, 2 * hidden, bias=False)
+        self.up = Linear(width, 2 * hidden, bias=False)
         self.down = ZeroLinear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -260,7 +262,7 @@ class SinusoidalTime(nn.Module):
     def __init__(self, width: int, features: int = 128) -> None:
         super().__init__()
         self.frequencies = features // 2
-        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+        self.layers = nn.Sequential(Linear(features, width), nn.SiLU(), Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
         steps = torch.arange(self.frequencies, device=t.device) / self.frequencies

@@ -20,6 +20,7 @@ from textdiff.backbones.documents import positions_within, same_document
 from textdiff.backbones.loading import load_weights, refuse, refusing
 from textdiff.errors import CheckpointError, ConfigError
 from textdiff.packed import places_of, take
+from textdiff.products import use_fast_layers
 from textdiff.registry import register
 from textdiff.vocabulary import Vocabulary
 
@@ -140,6 +141,7 @@ class PretrainedBackbone(Backbone):
     def __init__(self, network: PreTrainedModel, vocabulary: Vocabulary) -> None:
         super().__init__()
         network.config.return_dict = True
+        use_fast_layers(network)
         self.network = network
         if network.config.pad_token_id != vocabulary.pad_id:  # with another tokenizer that row is a token to be trained
             network.get_input_embeddings().padding_idx = None

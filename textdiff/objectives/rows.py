@@ -14,11 +14,15 @@ import torch
 from torch import Tensor
 
 from textdiff.denoiser import Readout
+from textdiff.products import fast_products
 
 _CHUNK = 1 << 25
 """Bytes of a chunk's scores: little beside the network, and so many rows that the weight's gradient is added up cheaply."""
 
-_BLOCK = 1024  # ids
+_IDS = 4096
+_PIECE = 1 << 22
+"""Bytes of scores in single precision that stay in a CPU's cache while several passes go over them."""
+
 _ALIGNED = 64  # ids
 _LEAST = 64  # rows of a chunk, however many ids there are
 
@@ -56,7 +60,8 @@ class _SumOverRows(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         kind = hidden.device.type
         fast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        with torch.autocast(kind, enabled=False):
+        width = hidden.shape[-1] if weight is None else len(weight)
+        with torch.autocast(kind, enabled=False), fast_products(hidden, hidden.numel() * width):
             return _forward(ctx, hidden, weight, bias, cost, slope, fast)
 
     @staticmethod
@@ -118,27 +123,37 @@ class _OutputLayer:
         """[n, D] -> [n, V]."""
         raw = self._wide("raw", len(hidden))
         inputs = hidden.detach().to(self.weight.dtype)
-        # Single precision on CPUs: with a long matrix on the right the products take a third less time in blocks.
-        step = _BLOCK if raw.dtype == torch.float32 and raw.device.type == "cpu" else max(1, len(self.weight))
-        for start in range(0, len(self.weight), step):
-            torch.mm(inputs, self.weight[start : start + step].T, out=raw[:, start : start + step])
+        for ids in self._blocks():
+            torch.mm(inputs, self.weight[ids].T, out=raw[:, ids])
         return raw if self.bias is None else raw.add_(self.bias)
 
     def pull(self, change: Tensor, hidden: Tensor) -> Tensor:
         """The gradient [n, D] that a gradient [n, V] of the scores makes; those of the layer are noted."""
-        wide = change.sum(0, dtype=torch.float32)
         inputs = hidden.detach().to(self.weight.dtype)
         if change.dtype != self.weight.dtype:
             change = self._wide("change", len(change)).copy_(change)
-        self.bias_grad = wide if self.bias_grad is None else self.bias_grad.add_(wide)
-        if self.weight_grad is None:
-            self.weight_grad = torch.mm(change.T, inputs).float()
-        elif self.weight.dtype == torch.float32:
-            self.weight_grad.addmm_(change.T, inputs)
-        else:  # such sums would lose digits in the precision of the products
-            product = buffer("product", self.weight.shape, self.weight.dtype, self.weight.device)
-            self.weight_grad += torch.mm(change.T, inputs, out=product)
+        first = self.weight_grad is None
+        if self.weight_grad is None or self.bias_grad is None:
+            self.weight_grad = torch.empty_like(self.weight, dtype=torch.float32)
+            self.bias_grad = self.weight_grad.new_zeros(len(self.weight))
+        for ids in self._blocks():
+            self.bias_grad[ids] += change[:, ids].sum(0, dtype=torch.float32)
+            self._add(change[:, ids].T, inputs, self.weight_grad[ids], first)
         return change @ self.weight
+
+    def _add(self, left: Tensor, right: Tensor, to: Tensor, first: bool) -> None:
+        """Adds a product to a sum in single precision, or begins the sum with it."""
+        if right.dtype == torch.float32:
+            torch.mm(left, right, out=to) if first else to.addmm_(left, right)
+            return
+        product = torch.mm(left, right, out=buffer("product", to.shape, right.dtype, to.device))
+        # On CPUs a sum of two precisions is ten times slower than a cast and a sum.
+        to.copy_(product) if first else to.add_(product.float() if to.device.type == "cpu" else product)
+
+    def _blocks(self) -> Iterator[slice]:
+        """Cuts the ids for products with a long matrix: on CPUs those take less time in blocks, and what they give is in reach."""
+        step = _IDS if self.weight.device.type == "cpu" else max(1, len(self.weight))
+        return (slice(start, start + step) for start in range(0, len(self.weight), step))
 
     def _wide(self, name: str, rows: int) -> Tensor:
         """Memory for [n, V] in the precision of the products."""
@@ -179,7 +194,7 @@ CrossEntropy = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor | N
 
 
 def cross_entropy(scores: Tensor, target: Tensor, weight: Tensor, slope: bool) -> tuple[Tensor, Tensor | None]:
-    """-log softmax(scores) at the target [n], and with `slope` the gradient of weight * that, in memory that is used again.
+    """-log softmax(scores) at the target [n], and with `slope` the gradient of weight * that, in the place of the scores.
 
     Args:
         scores: [n, V].
@@ -187,6 +202,13 @@ def cross_entropy(scores: Tensor, target: Tensor, weight: Tensor, slope: bool) -
         weight: float32 [n].
         slope: whether the gradient is wanted.
     """
+    count = max(1, _PIECE // (4 * scores.shape[1]) if scores.device.type == "cpu" else len(scores))
+    pieces = zip(scores.split(count), target.split(count), weight.split(count), strict=True)
+    surprise = torch.cat([_cross_entropy_of_piece(*piece, slope) for piece in pieces])
+    return surprise, scores if slope else None
+
+
+def _cross_entropy_of_piece(scores: Tensor, target: Tensor, weight: Tensor, slope: bool) -> Tensor:
     target, logits = target.unsqueeze(-1), scores
     if scores.dtype != torch.float32:
         logits = buffer("logits", scores.shape, torch.float32, scores.device).copy_(scores)
@@ -194,10 +216,10 @@ def cross_entropy(scores: Tensor, target: Tensor, weight: Tensor, slope: bool) -
     share = torch.softmax(logits, -1, out=buffer("share", scores.shape, torch.float32, scores.device))
     # log of the sum of exponentials, from the largest score and its share: no further pass.
     surprise = top - share.amax(-1).log() - here
-    if not slope:
-        return surprise, None
-    share.scatter_add_(-1, target, torch.full_like(share[:, :1], -1.0))
-    return surprise, share.mul_(weight.unsqueeze(-1))
+    if slope:
+        share.scatter_add_(-1, target, torch.full_like(share[:, :1], -1.0))
+        scores.copy_(share.mul_(weight.unsqueeze(-1)))
+    return surprise
 
 
 @functools.cache
