@@ -8,6 +8,7 @@ import torch
 from bench_shapes import MASK
 from torch import Tensor
 
+from textdiff.denoiser import Readout
 from textdiff.model import DiffusionModel
 from textdiff.sampling import preset
 from textdiff.text.canvas import Canvas
@@ -30,10 +31,10 @@ class Ours:
     calls: int = 0
     rows: int = 0
 
-    def denoise(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
-        logits = self.model.denoise(x_t, t, canvas, where)
-        self.calls, self.rows = self.calls + len(x_t), self.rows + len(logits)
-        return logits
+    def read(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
+        readout = self.model.read(x_t, t, canvas, where)
+        self.calls, self.rows = self.calls + len(x_t), self.rows + len(readout.hidden)
+        return readout
 
     def sample(self, prompt: Tensor, length: int, steps: int, seed: int) -> Tensor:
         """Goes on from prompts [B, P], P from 0, in `steps` steps, of which each block has as many: Long [B, length]."""
@@ -47,5 +48,5 @@ class Ours:
             free = ((places >= start) & (places < start + size)).expand(ids.shape)
             seeds = torch.arange(len(ids), device=ids.device) + (seed << 20) + (start << 40)
             canvas = Canvas(ids, ~free, torch.ones_like(free), seeds)
-            ids = sampler.sample(self.denoise, self.model.process, canvas).ids
+            ids = sampler.sample(self.read, self.model.process, canvas).ids
         return ids

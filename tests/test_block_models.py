@@ -158,12 +158,12 @@ def test_what_is_kept_is_exact(size: int, known: int, length: int, context: int)
         width = block.stop - block.first
         frozen = (torch.arange(width) < block.start - block.first).expand(3, -1)
         x_t = view.masked_fill(~frozen, 1)
-        denoise, canvas = reading.open(block.first, canvas_of(x_t, frozen))
+        read, canvas = reading.open(block.first, canvas_of(x_t, frozen))
         for place in range(block.start - block.first, width):
             rows = torch.arange(3)[place % 2 :]  # some rest
             where = (x_t == 1)[rows]
             time = torch.zeros(len(rows))
-            found = denoise(x_t[rows], time, canvas.rows(rows), where)
+            found = read(x_t[rows], time, canvas.rows(rows), where).logits()
             whole = model.denoise(x_t[rows], time, canvas_of(x_t, frozen).rows(rows), where)
             torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-5)
             x_t[:, place] = view[:, place]
@@ -185,7 +185,7 @@ def test_texts_are_written_by_the_blocks_of_training(monkeypatch: pytest.MonkeyP
     assert whole.samples == written.samples
     alone = infiller.generate("The old house", **{**options, "n": 1})
     assert alone.samples == written.samples[:1]
-    monkeypatch.setattr(ReadingBlocks, "open", lambda self, first, canvas: (checkpoint.model.denoise, canvas))
+    monkeypatch.setattr(ReadingBlocks, "open", lambda self, first, canvas: (checkpoint.model.read, canvas))
     assert infiller.generate("The old house", **options).samples == written.samples
     monkeypatch.undo()
     longer = infiller.generate("The old house", max_new_tokens=2 * CONTEXT, steps=2)

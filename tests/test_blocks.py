@@ -18,7 +18,7 @@ from tiny import CONTEXT, run, save_tiny, senseless_checkpoint
 from torch import Tensor
 
 import textdiff
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Denoiser, Readout
 from textdiff.draws import Draws
 from textdiff.errors import UsageError
 from textdiff.infiller import Infiller
@@ -52,10 +52,10 @@ class Fake:
         self.config, self.context_length, self.prediction = self, self.context, "leave_one_out"
         self.can_read_on = self.uses_time = False
 
-    def denoise(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+    def read(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
         assert x_t.shape == canvas.shape == where.shape and x_t.shape[1] <= self.context
         self.seen.append((x_t, canvas))
-        return self.raw(x_t, t, canvas, where)
+        return Readout(self.raw(x_t, t, canvas, where))
 
     def write(self, sampler: Sampler, canvas: Canvas, size: int | None, **options: Any) -> Written:
         model = cast(DiffusionModel, self)

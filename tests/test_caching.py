@@ -60,7 +60,7 @@ def asked(x_t: Tensor) -> Tensor:
 def both(model: DiffusionModel, cached: CachedBlock, shown: Canvas, x_t: Tensor) -> tuple[Tensor, Tensor]:
     t, where = torch.full((len(x_t),), 0.5), asked(x_t)
     with torch.no_grad():
-        return cached(x_t, t, shown, where), model.denoise(x_t, t, shown, where)
+        return cached(x_t, t, shown, where).logits(), model.denoise(x_t, t, shown, where)
 
 
 @pytest.mark.parametrize("cache", CACHES)
@@ -112,11 +112,11 @@ def test_rows_of_a_batch_are_read_each_at_its_own_time(cache: Cache) -> None:
     for rows, places in calls:
         x_t, time = settled(shown, *places), torch.zeros(3)
         index = torch.tensor(rows)
-        found = together(x_t[index], time[index], shown.rows(index), asked(x_t)[index])
+        found = together(x_t[index], time[index], shown.rows(index), asked(x_t)[index]).logits()
         parts = []
         for row in rows:
             one = torch.tensor([row])
-            parts.append(alone[row](x_t[one], time[one], shown.rows(one), asked(x_t)[one]))
+            parts.append(alone[row](x_t[one], time[one], shown.rows(one), asked(x_t)[one]).logits())
         torch.testing.assert_close(found, torch.cat(parts), rtol=1e-5, atol=1e-5)
 
 

@@ -16,6 +16,7 @@ from scipy.stats import chisquare
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 
+from textdiff.denoiser import Readout
 from textdiff.infiller import load
 from textdiff.infiller.bias import LengthBias
 from textdiff.infiller.drafts import Plan
@@ -46,6 +47,7 @@ def fake(tokenizer: Tokenizer, law_of_rows: Callable[[Tensor, Canvas], Tensor]) 
 
     return SimpleNamespace(
         denoise=denoise,
+        read=lambda *asked: Readout(denoise(*asked)),
         process=AbsorbingProcess(tokenizer.vocabulary),
         device=torch.device("cpu"),
         config=SimpleNamespace(context_length=CONTEXT, prediction="leave_one_out"),

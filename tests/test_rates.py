@@ -68,7 +68,7 @@ def kernel_of(transition: KernelTransition, process: ForwardProcess, laws: Tenso
     return transition.kernel(step_of(process, s, t), log_p_x0).exp()
 
 
-@pytest.mark.parametrize(("s", "t"), [(0.3, 0.31), (0.5, 0.9), (0.75, 1.0), (0.0, 0.4)])
+@pytest.mark.parametrize(("s", "t"), [(0.3, 0.31), (0.5, 0.9), (0.0, 0.4)])
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_what_stays_in_any_case_and_what_is_left_over_are_the_posterior(schedule: str, s: float, t: float) -> None:
     """p(x_s | x_t) = P(stays in any case) 1[x_s = x_t] + P(may move) times the normalised rest."""

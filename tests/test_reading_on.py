@@ -30,8 +30,8 @@ def test_cached_logits_are_those_of_the_whole_text(config: object) -> None:
     model, length = twin(config), 9
     generator = torch.Generator().manual_seed(3)
     canvas = canvas_of(torch.randint(2, VOCABULARY.size, (4, length), generator=generator))
-    denoise, canvas = denoiser_for(model, canvas)
-    assert isinstance(denoise, ReadingOn)
+    read, canvas = denoiser_for(model, canvas)
+    assert isinstance(read, ReadingOn)
     x_t = torch.full_like(canvas.ids, 1)
     x_t[:, :2] = canvas.ids[:, :2]
     calls = [
@@ -48,16 +48,16 @@ def test_cached_logits_are_those_of_the_whole_text(config: object) -> None:
             if number == 4:
                 x_t[row, 1] = 2 + (x_t[row, 1] - 1) % (VOCABULARY.size - 2)  # something else stands here now
         part = canvas.rows(index)
-        found = denoise(x_t[index], torch.zeros(len(rows)), part, at(part, places))
+        found = read(x_t[index], torch.zeros(len(rows)), part, at(part, places)).logits()
         whole = model.denoise(x_t[index], torch.zeros(len(rows)), part, at(part, places))
         torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-4)
     hidden = replace(canvas, hidden=torch.arange(length).expand(4, -1) < 2)
     hidden = replace(hidden, frozen=hidden.hidden)
     places = at(canvas, [4, 5, 3, 8])
     for part in (hidden, canvas):  # what guidance hides leaves no trace
-        found, whole = (ask(x_t, torch.zeros(4), part, places) for ask in (denoise, model.denoise))
+        found, whole = (ask(x_t, torch.zeros(4), part, places).logits() for ask in (read, model.read))
         torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-4)
-    every = denoise(x_t, torch.zeros(4), canvas, torch.ones_like(canvas.valid))
+    every = read(x_t, torch.zeros(4), canvas, torch.ones_like(canvas.valid)).logits()
     torch.testing.assert_close(every, model.denoise(x_t, torch.zeros(4), canvas, torch.ones_like(canvas.valid)))
 
 
@@ -72,7 +72,7 @@ def test_each_token_goes_through_the_network_once() -> None:
     watch.remove()
     given = len(infiller.tokenizer.prefix_ids) + len(infiller.tokenizer.encode("The old house"))
     assert read == [2 * (given + 1), *[2] * 19]
-    with patch("textdiff.infiller.writing.denoiser_for", lambda model, canvas: (model.denoise, canvas)):
+    with patch("textdiff.infiller.writing.denoiser_for", lambda model, canvas: (model.read, canvas)):
         whole = infiller.generate("The old house", n=2, max_new_tokens=20, seed=3)
     assert [sample.text for sample in written.samples] == [sample.text for sample in whole.samples]
     assert whole.stats.nfe == written.stats.nfe == 20
@@ -82,7 +82,7 @@ def test_targets_of_different_lengths_are_the_same_with_and_without() -> None:
     infiller = trained("autoregressive")
     texts = sources(30, seed=6)
     found = infiller.targets(texts, temperature=2.0)
-    with patch("textdiff.infiller.writing.denoiser_for", lambda model, canvas: (model.denoise, canvas)):
+    with patch("textdiff.infiller.writing.denoiser_for", lambda model, canvas: (model.read, canvas)):
         assert infiller.targets(texts, temperature=2.0) == found
     assert len({target.network_calls for target in found}) > 2
 
@@ -92,6 +92,6 @@ def test_what_cannot_read_on_reads_all_each_time() -> None:
     timed, causal = twin(SETTINGS[1]), twin()
     diffusion = type(causal).of(SETTINGS[0], AbsorbingProcess(VOCABULARY), 9)
     for model in (timed, diffusion):
-        assert denoiser_for(model, canvas) == (model.denoise, canvas)
+        assert denoiser_for(model, canvas) == (model.read, canvas)
     apart = replace(canvas, documents=torch.zeros_like(canvas.ids))
-    assert denoiser_for(causal, apart) == (causal.denoise, apart)
+    assert denoiser_for(causal, apart) == (causal.read, apart)

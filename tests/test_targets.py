@@ -17,6 +17,7 @@ from scipy import stats
 from test_pairs import ROOMS, conditional
 from tiny import run, save_tiny
 
+from textdiff.denoiser import Readout
 from textdiff.errors import DataError, UsageError
 from textdiff.infiller import Infiller
 from textdiff.infiller.choosing import expected_chrf
@@ -65,15 +66,15 @@ def test_a_length_that_is_chosen_first_is_kept_and_shown_to_the_network(process:
     infiller = trained(process) if process == "absorbing" else untrained()
     filler = infiller.tokenizer.vocabulary.filler_id
     lengths, seen = [3, 1, 6, 2], []
-    denoise = type(infiller.model).denoise
+    read = type(infiller.model).read
 
-    def watched(model: object, x_t: torch.Tensor, t: torch.Tensor, canvas: Canvas, where: torch.Tensor) -> torch.Tensor:
+    def watched(model: object, x_t: torch.Tensor, t: torch.Tensor, canvas: Canvas, where: torch.Tensor) -> Readout:
         seen.append((x_t, canvas.frozen))
-        return denoise(model, x_t, t, canvas, where)  # type: ignore[arg-type]
+        return read(model, x_t, t, canvas, where)  # type: ignore[arg-type]
 
     with (
         patch("textdiff.infiller.targets.lengths_of", lambda *rest: torch.tensor(lengths)),
-        patch.object(type(infiller.model), "denoise", watched),
+        patch.object(type(infiller.model), "read", watched),
     ):
         targets = infiller.targets(["ab", "abcd"], n=2, temperature=1.0, steps=8, rerank="mbr")
     if process == "absorbing":  # characters
@@ -165,20 +166,20 @@ def test_targets_are_right_in_order_and_alone_as_among_others(process: str) -> N
 @pytest.mark.parametrize("n", [1, 3])
 def test_network_calls_are_counted_with_those_of_ranking(process: str, n: int) -> None:
     infiller = trained(process) if process != "uniform" else untrained()
-    calls, denoise = [], type(infiller.model).denoise
+    calls, read = [], type(infiller.model).read
     backbone = type(infiller.model.backbone)
     read_on = backbone.read_on
 
-    def counted(model: object, x_t: torch.Tensor, *rest: object) -> torch.Tensor:
+    def counted(model: object, x_t: torch.Tensor, *rest: object) -> Readout:
         calls.append(len(x_t))
-        return denoise(model, x_t, *rest)  # type: ignore[arg-type]
+        return read(model, x_t, *rest)  # type: ignore[arg-type]
 
     def counted_on(network: object, cache: object, rows: torch.Tensor, *rest: object) -> torch.Tensor:
         calls.append(len(rows))
         return read_on(network, cache, rows, *rest)  # type: ignore[arg-type]
 
     steps = {} if process == "autoregressive" else {"steps": 5}
-    with patch.object(type(infiller.model), "denoise", counted), patch.object(backbone, "read_on", counted_on):
+    with patch.object(type(infiller.model), "read", counted), patch.object(backbone, "read_on", counted_on):
         targets = infiller.targets(["ab", "dcba"], n=n, **steps)  # type: ignore[arg-type]
     assert sum(calls) == sum(target.network_calls for target in targets)
     if process == "autoregressive" and n == 1:

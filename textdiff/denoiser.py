@@ -50,11 +50,14 @@ class Readout:
     forbidden: Tensor | None = None
     convert: Callable[[Tensor, slice], Tensor] | None = None
 
-    def finish(self, raw: Tensor, rows: slice) -> Tensor:
-        """Leave-one-out logits, float32 [n, V], of the raw scores of some rows; -inf at ids that are not writable."""
-        logits = raw.float()
+    def finish(self, raw: Tensor, rows: slice, own: bool = False) -> Tensor:
+        """Leave-one-out logits [n, V] of the raw scores of some rows, float32 at least; -inf at ids that are not writable.
+
+        own: whether nobody else has those scores, so that they may be overwritten.
+        """
+        logits = raw.to(torch.promote_types(raw.dtype, torch.float32))
         if self.forbidden is not None:
-            own = logits is not raw and not logits.requires_grad  # nobody else has it: no copy
+            own = (own or logits is not raw) and not logits.requires_grad
             logits = (logits.index_fill_ if own else logits.index_fill)(-1, self.forbidden, -torch.inf)
         return logits if self.convert is None else self.convert(logits, rows)
 
@@ -68,12 +71,17 @@ class Readout:
         raw = self.hidden[rows]
         if self.weight is not None:
             raw = linear(raw, self.weight, self.bias)
-        return self.finish(raw, rows)
+        return self.finish(raw, rows, own=self.weight is not None)
 
 
 class Reader(Protocol):
-    """What training asks of a network: the same as a `Denoiser`, one layer earlier. `DiffusionModel.read` is one."""
+    """The same as a `Denoiser`, one layer earlier: not all logits need be alive at once. `DiffusionModel.read` is one."""
 
     def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
         """The readout at the true positions of `where`; see `Denoiser`."""
         ...
+
+
+def as_readout(found: Tensor | Readout) -> Readout:
+    """What a `Denoiser` or a `Reader` gave, as that of a reader."""
+    return Readout(found) if isinstance(found, Tensor) else found

@@ -55,8 +55,12 @@ def _mixed_number(z: int) -> int:
 
 
 def _uniform(keys: Tensor, columns: int) -> Tensor:
-    counter = torch.arange(1, columns + 1, device=keys.device) * _signed(_GOLDEN)
-    bits = _shift(_mixed(_mixed(keys.unsqueeze(-1) + counter)), 11)
+    return _numbers(keys.unsqueeze(-1) + torch.arange(1, columns + 1, device=keys.device) * _signed(_GOLDEN))
+
+
+def _numbers(counter: Tensor) -> Tensor:
+    """Float64, uniform on (0, 1), one for each value of a counter."""
+    bits = _shift(_mixed(_mixed(counter)), 11)
     return bits.to(torch.float64) * 2.0**-53 + 2.0**-54
 
 
@@ -122,6 +126,12 @@ class Draws:
             return kernels.uniform(self.keys, columns)
         return _uniform(self.keys, columns)
 
+    def uniform_at(self, row: Tensor, column: Tensor, columns: int) -> Tensor:
+        """What `uniform(columns)` has at these places, float64 [N] for Long [N] each. On a CPU no others are drawn."""
+        if self.keys.is_cuda:
+            return self.uniform(columns)[row, column]
+        return _numbers(self.keys[row] + (column + 1) * _signed(_GOLDEN))
+
     def seeds(self) -> Tensor:
         """Long [B]: fresh seeds, for a batch made from this one."""
         return self.fold(0x5EED).keys
@@ -147,18 +157,19 @@ def categorical(weights: Tensor, uniform: Tensor) -> Tensor:
 
 def _categorical(weights: Tensor, uniform: Tensor) -> Tensor:
     count = weights.shape[-1]
-    padding = -count % _BLOCK
-    padded = torch.nn.functional.pad(weights, (0, padding)) if padding else weights
-    blocks = padded.reshape(len(weights), (count + padding) // _BLOCK, _BLOCK)
+    whole = count - count % _BLOCK
     # Inside a block single precision is exact to 1e-6, and much faster; only sums over all of V lose small weights.
-    sums = blocks.sum(-1, dtype=torch.promote_types(weights.dtype, torch.float32)).to(torch.float64).cumsum(-1)
+    dtype = torch.promote_types(weights.dtype, torch.float32)
+    sums = torch.unflatten(weights[:, :whole], -1, (whole // _BLOCK, _BLOCK)).sum(-1, dtype=dtype)
+    if whole < count:
+        sums = torch.cat((sums, weights[:, whole:].sum(-1, dtype=dtype, keepdim=True)), dim=-1)
+    sums = sums.to(torch.float64).cumsum(-1)
     target = uniform.to(torch.float64).unsqueeze(-1) * sums[:, -1:]
     block = _first_above(sums, target)
     before = torch.where(block > 0, sums.gather(-1, (block - 1).clamp(min=0)), 0.0)
-    inside = blocks.gather(-2, block.unsqueeze(-1).expand(-1, 1, _BLOCK)).squeeze(-2)
-    return (block * _BLOCK + _first_above(inside.to(torch.float64).cumsum(-1), (target - before).clamp(min=0))).squeeze(
-        -1
-    )
+    places = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
+    inside = weights.gather(-1, places.clamp(max=count - 1)).to(torch.float64).masked_fill(places >= count, 0)
+    return (block * _BLOCK + _first_above(inside.cumsum(-1), (target - before).clamp(min=0))).squeeze(-1)
 
 
 def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:

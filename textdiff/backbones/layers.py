@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textdiff.products import Linear
+from textdiff.products import Linear, fast_products, has_faster_library
 
 
 class _ScaledRMS(torch.autograd.Function):
@@ -133,7 +133,7 @@ class Attention(nn.Module):
         Where `attendable` is None that is all, or for causal attention all up to the position itself.
         """
         parts = self._parts(x, table)
-        if attendable is None and not self.causal and _read_only_on_cpu(x):
+        if attendable is None and not self.causal and _best_whole(x, self.heads):
             return _mixed_whole(*(part.transpose(1, 2) for part in parts)).transpose(1, 2).flatten(-2)
         q, k, v = (_wide_on_cpu(part).transpose(1, 2) for part in parts)
         with torch.autocast(x.device.type, enabled=False):
@@ -195,21 +195,28 @@ def _wide_on_cpu(x: Tensor) -> Tensor:
     return x.float() if x.device.type == "cpu" else x
 
 
-def _read_only_on_cpu(x: Tensor) -> bool:
-    """Whether x [B, L, D] is bfloat16 on a CPU, its rows are short, and no gradient is wanted."""
-    inference = x.dtype == torch.bfloat16 and x.device.type == "cpu" and not torch.is_grad_enabled()
-    return inference and x.shape[1] <= _SHORT and not torch.compiler.is_compiling()
+def _best_whole(x: Tensor, heads: int) -> bool:
+    """Whether attention over x [B, L, D] is faster with all weights at once: on a CPU with fast products for its precision.
+
+    Only where no gradient is wanted, which would need all of them later, and where they are few.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    few = len(x) * heads * x.shape[1] ** 2 <= _WEIGHTS
+    return few and (x.dtype == torch.bfloat16 or (x.dtype == torch.float32 and has_faster_library()))
 
 
-_SHORT = 512
+_WEIGHTS = 1 << 24
 
 
 def _mixed_whole(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention [B, heads, L, size] with all of its weights at once: for short rows twice as fast as torch's own in pieces.
+    """Attention [B, heads, L, size] with all of its weights at once: twice as fast as torch's own in pieces.
 
     Queries and keys are normalised, so that the scores are small and bfloat16 does for them.
     """
-    mixed: Tensor = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
+    with fast_products(q, q.numel() * k.shape[-2]):
+        weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
+        mixed: Tensor = weights @ v
     return mixed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Reader
 from textdiff.errors import UsageError
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Classifier
@@ -66,7 +66,7 @@ class Abilities:
         left = self.context_length - given
         return asked or (min(128, left) if left > 0 else 128)
 
-    def guiding(self, guide: Abilities | None) -> Denoiser | None:
+    def guiding(self, guide: Abilities | None) -> Reader | None:
         """The network of another model, which knows the same tokens, noise and lengths.
 
         Raises:
@@ -82,7 +82,7 @@ class Abilities:
             raise UsageError(
                 f"the models {guide.name} and {self.name} know different noise or lengths: one cannot guide the other"
             )
-        return guide.model.denoise
+        return guide.model.read
 
     def classifying(self, source: str, label: str) -> Classifier:
         """A sequence classifier of Hugging Face, for a label; see `load_classifier`."""

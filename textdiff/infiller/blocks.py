@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Reader, Readout
 from textdiff.draws import Draws
 from textdiff.infiller.caching import Cache, CachedBlock
 from textdiff.infiller.cutting import Block, Blocks
@@ -30,7 +30,7 @@ def write_blocks(
     blocks: Blocks,
     constraint: Callable[[Canvas], Constraint],
     on_progress: Callable[[Progress], None] | None = None,
-    weak: Denoiser | None = None,
+    weak: Reader | None = None,
     classifier: Classifier | None = None,
 ) -> Written:
     """Writes a canvas from left to right, block after block: each is a run of the sampler by itself.
@@ -76,7 +76,7 @@ def _write_rows(
     blocks: Blocks,
     constraint: Callable[[Canvas], Constraint],
     on_progress: Callable[[Progress], None] | None,
-    weak: Denoiser | None,
+    weak: Reader | None,
     classifier: Classifier | None,
 ) -> Written:
     """The same for rows that go through the network together."""
@@ -87,7 +87,7 @@ def _write_rows(
     written = Written(ids, torch.zeros(canvas.shape, dtype=torch.float64), torch.zeros_like(canvas.seeds), 0)
     for block in blocks.cut(given, length):
         part = _part(canvas, written.ids, block, given)
-        away_from = weak or blindfolded(model.denoise, max(0, given - block.first))
+        away_from = weak or blindfolded(model.read, max(0, given - block.first))
         made = write(
             model,
             sampler,
@@ -120,7 +120,7 @@ def _with(written: Written, made: Written, block: Block) -> Written:
 
 def block_denoiser(
     block: Block, cache: Cache | None, reading: ReadingBlocks | None, model: DiffusionModel, canvas: Canvas
-) -> tuple[Denoiser, Canvas]:
+) -> tuple[Reader, Canvas]:
     """What writes a block: on a canvas that begins where it sees and ends with it.
 
     reading: what has written the blocks before, where it keeps something of them.
@@ -136,13 +136,13 @@ def block_denoiser(
     return _looking_ahead(model, denoise, block), canvas
 
 
-def _looking_ahead(model: DiffusionModel, denoiser: Denoiser, block: Block) -> Denoiser:
+def _looking_ahead(model: DiffusionModel, denoiser: Reader, block: Block) -> Reader:
     """The same network, which sees noise where the text goes on behind a block: it tells it that the text does."""
     if not block.ahead:
         return denoiser
     noise, ahead = model.vocabulary.mask_id, (0, block.ahead)
 
-    def denoise(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+    def read(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
         hidden = None if canvas.hidden is None else pad(canvas.hidden, ahead)
         canvas = replace(
             canvas,
@@ -153,7 +153,7 @@ def _looking_ahead(model: DiffusionModel, denoiser: Denoiser, block: Block) -> D
         )
         return denoiser(pad(x_t, ahead, value=noise), t, canvas, pad(where, ahead))
 
-    return denoise
+    return read
 
 
 def _show(on_progress: Callable[[Progress], None], written: Written, block: Block, progress: Progress) -> None:

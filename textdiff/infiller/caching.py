@@ -40,7 +40,7 @@ class CachedBlock:
         self._calls = torch.zeros(rows, dtype=torch.long, device=model.device)
         self._forbidden = model.vocabulary.forbidden(model.device)
 
-    def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
         assert canvas.numbers is not None
         calls = self._calls[canvas.numbers]
         new = calls == 0 if self._refresh is None else calls % self._refresh == 0
@@ -53,7 +53,7 @@ class CachedBlock:
                 hidden = found.new_empty(len(row), found.shape[-1]) if hidden is None else hidden
                 hidden[some[row]] = found
         assert hidden is not None
-        return Readout(hidden, *self._model.backbone.output_layer(), self._forbidden).logits()
+        return Readout(hidden, *self._model.backbone.output_layer(), self._forbidden)
 
     def _read(self, x_t: Tensor, canvas: Canvas, where: Tensor, some: Tensor, part: slice) -> Tensor:
         """For some of the rows (Bool [R]) what is asked of them, [n, D], with that part of them read anew."""

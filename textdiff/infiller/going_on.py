@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Reader
 from textdiff.draws import Draws
 from textdiff.infiller.blocks import write_blocks
 from textdiff.infiller.cutting import Blocks
@@ -29,7 +29,7 @@ def go_on(
     numbers: Sequence[int] | None = None,
     blocks: Blocks | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    weak: Denoiser | None = None,
+    weak: Reader | None = None,
     classifier: Classifier | None = None,
 ) -> Written:
     """Writes so many tokens of text behind each of some rows of given ids.

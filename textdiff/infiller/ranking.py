@@ -49,7 +49,7 @@ def written_nats(model: DiffusionModel, canvas: Canvas) -> Tensor:
     Rows with the same seed are corrupted at the same levels with the same noise: so they are compared.
     """
     levels = (torch.arange(REPEATS, dtype=torch.float64) + 0.5) / REPEATS
-    return levelled_nats(model.denoise, model.process, canvas, levels, model.device)
+    return levelled_nats(model.read, model.process, canvas, levels, model.device)
 
 
 def levelled_nats(

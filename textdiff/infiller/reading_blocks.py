@@ -50,10 +50,10 @@ class ReadingBlocks:
         self._known = start
         return self, replace(canvas, numbers=rows)
 
-    def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
         """What is asked must stand in the block that is open."""
         assert canvas.numbers is not None
         part = slice(self._known, self._stop)
         shown = canvas.numbers, x_t, canvas.frozen
         hidden = self._model.backbone.read_part(self._kept, *shown, part, self._stop, where)
-        return Readout(hidden, *self._model.backbone.output_layer(), self._forbidden).logits()
+        return Readout(hidden, *self._model.backbone.output_layer(), self._forbidden)

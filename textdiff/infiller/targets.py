@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Reader
 from textdiff.draws import Draws
 from textdiff.errors import DataError
 from textdiff.infiller.choosing import Rerank, expected_chrf
@@ -56,7 +56,7 @@ class TargetWriter:
     seed: int = 0
     one_line: bool = False
     lengths: Lengths = "first"
-    weak: Denoiser | None = None
+    weak: Reader | None = None
 
     def write(self, sources: Sequence[str], on_done: Callable[[int], None] = lambda done: None) -> list[Target]:
         """A target for each source, in their order.

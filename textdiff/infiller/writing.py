@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Reader
 from textdiff.infiller.reading_on import denoiser_for
 from textdiff.model import DiffusionModel
 from textdiff.sampling import Automata, Classifier, Constraint, Event, Sampler, TokenClasses
@@ -57,8 +57,8 @@ def write(
     canvas: Canvas,
     constraint: Constraint,
     on_progress: Callable[[Progress], None] | None = None,
-    weak: Denoiser | None = None,
-    denoiser: Callable[[DiffusionModel, Canvas], tuple[Denoiser, Canvas]] = denoiser_for,
+    weak: Reader | None = None,
+    denoiser: Callable[[DiffusionModel, Canvas], tuple[Reader, Canvas]] = denoiser_for,
     classifier: Classifier | None = None,
 ) -> Written:
     """Writes the free positions of a canvas under a constraint, on the model's device.

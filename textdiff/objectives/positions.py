@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser, Reader, Readout
+from textdiff.denoiser import Denoiser, Reader, Readout, as_readout
 from textdiff.draws import Draws
 from textdiff.objectives.estimators import Corruption, Estimator, LevelNats, estimator_for
 from textdiff.objectives.rows import chunks_of_rows
@@ -58,8 +58,7 @@ def position_nats(
         many = canvas.rows(torch.arange(rows, device=total.device).repeat(len(repeats)))
         draws = Draws.seeded(many.seeds).fold(seed, repeats.repeat_interleave(rows))
         corruption = estimator.corrupt(many, levels[repeats].to(total.device).flatten(), draws)
-        found = denoiser(corruption.x_t, corruption.t, many, corruption.where)
-        readout = Readout(found) if isinstance(found, Tensor) else found
+        readout = as_readout(denoiser(corruption.x_t, corruption.t, many, corruption.where))
         values = _packed_nats(estimator, many, corruption, readout)
         nats = torch.zeros(many.shape, dtype=torch.float64, device=total.device)
         nats[corruption.where] = values.double()

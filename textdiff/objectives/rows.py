@@ -151,7 +151,7 @@ class _OutputLayer:
         to.copy_(product) if first else to.add_(product.float() if to.device.type == "cpu" else product)
 
     def _blocks(self) -> Iterator[slice]:
-        """Cuts the ids for products with a long matrix: on CPUs those take less time in blocks, and what they give is in reach."""
+        """Cuts the ids for products with a long matrix: on a CPU what such a product gives is then still in its cache."""
         step = _IDS if self.weight.device.type == "cpu" else max(1, len(self.weight))
         return (slice(start, start + step) for start in range(0, len(self.weight), step))
 
@@ -203,9 +203,9 @@ def cross_entropy(scores: Tensor, target: Tensor, weight: Tensor, slope: bool) -
         slope: whether the gradient is wanted.
     """
     count = max(1, _PIECE // (4 * scores.shape[1]) if scores.device.type == "cpu" else len(scores))
-    pieces = zip(scores.split(count), target.split(count), weight.split(count), strict=True)
-    surprise = torch.cat([_cross_entropy_of_piece(*piece, slope) for piece in pieces])
-    return surprise, scores if slope else None
+    pieces = [slice(start, start + count) for start in range(0, max(1, len(scores)), count)]
+    surprise = [_cross_entropy_of_piece(scores[piece], target[piece], weight[piece], slope) for piece in pieces]
+    return torch.cat(surprise), scores if slope else None
 
 
 def _cross_entropy_of_piece(scores: Tensor, target: Tensor, weight: Tensor, slope: bool) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Denoiser, Reader, Readout, as_readout
 from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import with_logits
@@ -25,23 +25,23 @@ class Networks:
     """Who is asked in each step.
 
     Attributes:
-        sides: the denoiser, or the strong and the weak one.
+        sides: the network, or the strong and the weak one.
         classifier: what guidance leads towards, or None.
     """
 
-    sides: tuple[Denoiser, ...]
+    sides: tuple[Denoiser | Reader, ...]
     classifier: Classifier | None = None
 
-    def ask(self, step: Step, times: Tensor, canvas: Canvas, where: Tensor) -> Answers:
-        """What they say at the true positions of where."""
-        logits = [side(step.x_t, times, canvas, where) for side in self.sides]
-        return logits, None if self.classifier is None else self.classifier(step.x_t, times, canvas, where)
+    def ask(self, step: Step, times: Tensor, canvas: Canvas, where: Tensor) -> tuple[list[Readout], Tensor | None]:
+        """What each side says at the true positions of where, and the classifier, [N, V]."""
+        said = [as_readout(side(step.x_t, times, canvas, where)) for side in self.sides]
+        return said, None if self.classifier is None else self.classifier(step.x_t, times, canvas, where)
 
 
 def answered(step: Step, networks: Networks, times: Tensor, canvas: Canvas, constraint: Constraint | None) -> Step:
     """The step with the distributions at its packed positions. times: float [B], the time that the network is told."""
-    logits, log_p_y = networks.ask(step, times, canvas, step.packed())
-    return with_logits(step, logits, constraint, log_p_y=log_p_y)
+    said, log_p_y = networks.ask(step, times, canvas, step.packed())
+    return with_logits(step, [side.logits() for side in said], constraint, log_p_y=log_p_y)
 
 
 def answered_and_judged(
@@ -56,8 +56,8 @@ def answered_and_judged(
     where = step.packed()
     old = step.settled & where.any(-1, keepdim=True)
     both = where | old
-    answers = networks.ask(step, times, canvas, both)
-    judged = old[both]
+    said, log_p_y = networks.ask(step, times, canvas, both)
+    answers, judged = ([side.logits() for side in said], log_p_y), old[both]
     step = replace(step, judged=_judged(step.planned(old, old), _part(answers, judged), constraint, warps))
     logits, log_p_y = _part(answers, ~judged)
     return with_logits(step, logits, constraint, log_p_y=log_p_y)

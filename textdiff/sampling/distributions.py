@@ -21,6 +21,7 @@ def with_logits(
     constraint: Constraint | None,
     allowed: Tensor | None = None,
     log_p_y: Tensor | None = None,
+    clean: bool = True,
 ) -> Step:
     """The step with `log_alone`, `log_p_x0`, `log_p`, `joint`, `sides` and `tilt` filled in.
 
@@ -31,6 +32,7 @@ def with_logits(
         constraint: for the rows of this step.
         allowed: Bool [N, V], where there is no constraint; None for all.
         log_p_y: [N, V], what a classifier says of each id; see `Classifier`.
+        clean: whether anyone looks at `log_p`, which else is that of `log_p_x0`.
 
     Raises:
         DataError: a position has no token that is allowed and possible.
@@ -46,7 +48,7 @@ def with_logits(
     if log_p_y is not None:
         step = replace(step, tilt=step.guidance.tilt(log_p_y.to(log_alone.dtype), t))
         log_alone = step.tilted(log_alone)
-    log_p = data_posterior(step, log_alone)
+    log_p = data_posterior(step, log_alone) if clean else log_alone
     step = replace(step, log_alone=log_alone, log_p_x0=log_alone, log_p=log_p)
     joint = None if constraint is None else constraint.joint(step, log_p)
     if joint is None:
@@ -59,20 +61,20 @@ def with_logits(
 
 def _normalised(step: Step, logits: Tensor, allowed: Tensor | None) -> Tensor:
     """Log-probabilities [N, V] among the tokens that may stand there."""
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     permitted = logits if allowed is None else logits.masked_fill(~allowed, -torch.inf)
+    log_p = permitted.log_softmax(-1)
     if step.checked:
-        _require_possible(step, logits, permitted)
-    return permitted.log_softmax(-1)
+        _require_possible(step, logits, log_p)
+    return log_p
 
 
-def _require_possible(step: Step, logits: Tensor, permitted: Tensor) -> None:
-    """That each position has a token. Where it has none, log_softmax gives NaN."""
-    possible = torch.isfinite(permitted.amax(-1))
-    if not possible.all():
+def _require_possible(step: Step, logits: Tensor, log_p: Tensor) -> None:
+    """That each position has a token. Where it has none, as where a logit is no number, log_softmax gives NaN for every id."""
+    impossible = log_p[:, 0].isnan()
+    if impossible.any():
         if logits.isnan().any() or logits.isposinf().any():
             raise not_finite()
-        raise _nothing_at(step, (~possible).nonzero()[0])
+        raise _nothing_at(step, impossible.nonzero()[0])
 
 
 def not_finite() -> CheckpointError:

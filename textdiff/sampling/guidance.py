@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Denoiser, Reader, Readout, as_readout
 from textdiff.errors import ConfigError
 from textdiff.text.canvas import Canvas
 
@@ -62,13 +62,13 @@ class Guidance:
         return torch.ones_like(t) if self.schedule == "constant" else 1 - t
 
 
-def blindfolded(denoiser: Denoiser, columns: int | None = None) -> Denoiser:
+def blindfolded(denoiser: Denoiser | Reader, columns: int | None = None) -> Reader:
     """The same network that does not see what is given: all of it, or the first so many positions."""
 
-    def denoise(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+    def read(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Readout:
         hidden = canvas.frozen & canvas.valid
         if columns is not None:
             hidden = hidden & (torch.arange(hidden.shape[1], device=hidden.device) < columns)
-        return denoiser(x_t, t, replace(canvas, hidden=hidden), where)
+        return as_readout(denoiser(x_t, t, replace(canvas, hidden=hidden), where))
 
-    return denoise
+    return read

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from textdiff.denoiser import Denoiser
+from textdiff.denoiser import Denoiser, Reader
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError
 from textdiff.processes import ForwardProcess
@@ -22,6 +22,7 @@ from textdiff.sampling.fitting import require_fit
 from textdiff.sampling.grids import TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.past import Past
+from textdiff.sampling.pieces import moved_in_pieces
 from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.samples import Event, Samples
 from textdiff.sampling.schedule import Turn, turns
@@ -73,19 +74,20 @@ class Sampler:
     @torch.no_grad()
     def sample(
         self,
-        denoiser: Denoiser,
+        denoiser: Denoiser | Reader,
         process: ForwardProcess,
         canvas: Canvas,
         constraint: Constraint | None = None,
         on_step: Callable[[Event], None] | None = None,
-        weak: Denoiser | None = None,
+        weak: Denoiser | Reader | None = None,
         told: Tensor | None = None,
         classifier: Classifier | None = None,
     ) -> Samples:
         """Writes the free positions of a canvas. A row's result depends on its own row, seed and constraint only.
 
         Args:
-            denoiser: predicts x_0; called with the rows that need it, and asked only for the positions that do.
+            denoiser: predicts x_0; called with the rows that need it, and asked only for the positions that do. The model's
+                `read`, rather than its `denoise`: scores are then made a few rows at a time where that will do.
             process: the noise that it was trained with.
             canvas: what is given and what is to be written.
             constraint: what must hold of the result.
@@ -154,7 +156,7 @@ class Sampler:
 
     def _plans_ahead(self, constraint: Constraint | None) -> bool:
         """Whether it is known before the first network call which step settles what."""
-        free = constraint is None and not self.stop.looks and not self.accept.compares
+        free = not _ties(constraint) and not self.stop.looks and not self.accept.compares
         return free and self.final and self.grid.known and self.transition.plans_ahead(self.accept)
 
     def _turns(self, process: ForwardProcess, canvas: Canvas) -> Iterator[tuple[Turn, Canvas]]:
@@ -225,7 +227,10 @@ class Sampler:
             sigma = torch.where((step.s > 0).unsqueeze(-1), sigma, 0.0)
             renoised = step.settled & (step.uniform(Stream.RENOISE) < sigma)
             step = replace(step, sigma=sigma, renoised=renoised)
-        if not self.final:
+        forgotten = self.transition.forgets(step)
+        if forgotten is not None:
+            step = replace(step, renoised=step.renoised | (step.noisy & forgotten))
+        if not self.final or forgotten is not None:
             step = replace(step, noise=process.sample_noise(step.x_t, draws.fold(Stream.NOISE)))
         # Whatever a policy wants: what is given or settled is neither asked for nor written.
         wanted = step.noisy & self.transition.plan(step, self.accept)
@@ -242,6 +247,9 @@ class Sampler:
         told: Tensor | None,
     ) -> tuple[Step, Move]:
         times = self.grid.observed(step)
+        if told is None and networks.classifier is None and not _ties(constraint) and self._each_alone():
+            said, _ = networks.ask(step, times, canvas, step.packed())
+            return step, moved_in_pieces(step, said, constraint, self._moved, self.transition.reads_clean)
         if self.transition.judges:
             step = answered_and_judged(step, networks, times, canvas, constraint, self.warps)
         else:
@@ -253,7 +261,16 @@ class Sampler:
             step = step.ending(self.stop.ends(step))
         if told is not None and isinstance(self.transition, AcceptTransition):
             return step, self.transition.settle(replace(step, proposal=step.pack(told)), self.accept)
-        return step, self.transition.move(step, self.accept, tuple(warp.at(step) for warp in self.warps))
+        return step, self._moved(step)
+
+    def _moved(self, step: Step) -> Move:
+        """What a step does that knows its distributions."""
+        return self.transition.move(step, self.accept, tuple(warp.at(step) for warp in self.warps))
+
+    def _each_alone(self) -> bool:
+        """Whether policies look at no more than one position at a time."""
+        looking = self.stop.looks or self.accept.compares or self.transition.judges
+        return not looking and self.transition.each_alone(self.accept)
 
     def _require_told_places(self) -> None:
         """That what is written so far tells where each step settles, and that what is written is drawn as log_p says."""
@@ -273,6 +290,10 @@ class Sampler:
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:
         return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy, state.log_p)
+
+
+def _ties(constraint: Constraint | None) -> bool:
+    return constraint is not None and constraint.ties
 
 
 T = TypeVar("T", Canvas, State)

@@ -78,7 +78,8 @@ class State:
         if not (move.renoised is None and known_empty(step.renoised)):
             renoised = step.renoised if move.renoised is None else step.renoised | move.renoised
             x_s, noisy = torch.where(renoised, step.noise, x_s), noisy | renoised
-        score = torch.where(move.settled, _log_p(step, move), 0.0)
+        written = step.log_p_of(move.ids) if move.log_p is None else move.log_p
+        score = torch.where(move.settled, written, 0.0)
         return State(
             x_t=x_s,
             noisy=noisy,
@@ -105,8 +106,3 @@ class State:
 def _tensors(state: State) -> dict[str, Tensor]:
     """What has one entry for each row."""
     return {name: value for name, value in vars(state).items() if name != "past"}
-
-
-def _log_p(step: Step, move: Move) -> Tensor:
-    """Float64 [N]: log p(x_0 | x_t) of what was written."""
-    return step.log_p.gather(-1, move.ids.unsqueeze(-1)).squeeze(-1).to(torch.float64)

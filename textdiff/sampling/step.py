@@ -51,7 +51,7 @@ class Step:
         sure: float64 [B, L], log p(x_0 | x_t) of each settled token when it settled.
         sigma: float64 [B, L], the probability with which a settled position goes back to noise in this step; where noise
             stands, the one that its own settling makes up for.
-        renoised: Bool [B, L], the settled positions that do. They cannot settle again in this step.
+        renoised: Bool [B, L], the settled positions that do, and noise that turns into other noise. They cannot settle now.
         noise: Long [B, L], what positions that go back to noise turn into.
         row: Long [N], the row of each packed position.
         column: Long [N], its place in the row.
@@ -138,6 +138,10 @@ class Step:
         """Float [N]: log p(x_0 | x_t) of the proposed tokens."""
         return self.log_p.gather(-1, self.proposal.unsqueeze(-1)).squeeze(-1)
 
+    def log_p_of(self, ids: Tensor) -> Tensor:
+        """Float64 [N]: log p(x_0 | x_t) of these ids, Long [N]."""
+        return self.log_p.gather(-1, ids.unsqueeze(-1)).squeeze(-1).to(torch.float64)
+
     def tilted(self, log_p: Tensor) -> Tensor:
         """Laws [N, V] of what stands at the packed positions, as a classifier bends them."""
         return log_p if self.tilt is None else (log_p + self.tilt).log_softmax(-1)
@@ -149,6 +153,10 @@ class Step:
     def uniform(self, stream: Stream) -> Tensor:
         """Float64 [B, L], uniform on (0, 1)."""
         return self.draws.fold(stream).uniform(self.x_t.shape[-1])
+
+    def drawn(self, stream: Stream) -> Tensor:
+        """Float64 [N]: those of the packed positions."""
+        return self.draws.fold(stream).uniform_at(self.row, self.column, self.x_t.shape[-1])
 
     def planned(self, wanted: Tensor, where: Tensor) -> Step:
         """The same step with the positions that a policy asks for, part of those that the network is; Bool [B, L]."""

@@ -94,7 +94,7 @@ def _write_turns(
         chosen = part[busy]
         canvas = shown(rows.canvas.with_ids(ids), chosen, length, free[busy], hidden[busy])
         classes = TokenClasses(table.to(model.device), which[busy].to(model.device))
-        samples = sampler.sample(model.denoise, model.process, canvas.to(model.device), classes)
+        samples = sampler.sample(model.read, model.process, canvas.to(model.device), classes)
         ids[chosen, :length] = samples.ids.cpu()
         calls[chosen] += samples.nfe.cpu()
 

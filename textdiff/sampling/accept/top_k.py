@@ -34,5 +34,5 @@ class TopKAccept(RankedAccept):
     def score(self, step: Step) -> Tensor:
         if self.randomness == 0:
             return step.confidence
-        gumbel = -(-step.pack(step.uniform(Stream.ACCEPT)).log()).log()
+        gumbel = -(-step.drawn(Stream.ACCEPT).log()).log()
         return step.confidence + self.randomness * (1 - step.alpha_s)[step.row] * gumbel

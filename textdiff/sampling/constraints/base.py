@@ -20,6 +20,11 @@ class Constraint(ABC):
     positions depend on each other overrides `plan` and `joint`: such positions are asked for and drawn together.
     """
 
+    @property
+    def ties(self) -> bool:
+        """Whether what may stand at a position depends on what stands at others."""
+        return any(getattr(type(self), name) is not getattr(Constraint, name) for name in ("certain", "plan", "joint"))
+
     @abstractmethod
     def check(self, canvas: Canvas) -> None:
         """Looks at the canvas before anything is drawn.

@@ -27,6 +27,9 @@ class AcceptTransition(Transition):
     def plans_ahead(self, accept: Accept) -> bool:
         return accept.plans_ahead
 
+    def each_alone(self, accept: Accept) -> bool:
+        return accept.plans_ahead
+
     def plan(self, step: Step, accept: Accept) -> Tensor:
         return accept.plan(step) | (step.s == 0).unsqueeze(-1)
 

@@ -20,11 +20,13 @@ class Move(NamedTuple):
     Attributes:
         ids: Long [N].
         settled: Bool [N], which of them carry no noise any more. In a row's last step all do.
+        log_p: float64 [N], log p(x_0 | x_t) of what stands then; None where the step's own `log_p` tells.
         renoised: Bool [B, L], settled positions that turn into `step.noise` now that the network has spoken; None for none.
     """
 
     ids: Tensor
     settled: Tensor
+    log_p: Tensor | None = None
     renoised: Tensor | None = None
 
 
@@ -36,11 +38,13 @@ class Transition(ABC):
         alone: whether it decides alone what settles and what goes back to noise: accept and renoise policies have no say.
         heeds_renoise: whether the renoise policy has, although it is alone.
         final: whether a token that has settled stays as far as it is concerned.
+        reads_clean: whether its moves look at `Step.log_p`.
     """
 
     alone: ClassVar[bool] = False
     heeds_renoise: ClassVar[bool] = False
     final: ClassVar[bool] = True
+    reads_clean: ClassVar[bool] = True
 
     @property
     def judges(self) -> bool:
@@ -51,9 +55,17 @@ class Transition(ABC):
         """Whether `plan` decides about each noisy position by itself, from draws and times alone, and all of it settles."""
         return False
 
+    def each_alone(self, accept: Accept) -> bool:
+        """Whether `move` moves each packed position by itself, but for a constraint."""
+        return False
+
     def bounded(self, step: Step, sigma: Tensor) -> Tensor:
         """sigma of the renoise policy, float64 [B, L], no larger than the transition can make up for. By default as it is."""
         return sigma
+
+    def forgets(self, step: Step) -> Tensor | None:
+        """Bool [B, L]: noisy positions that turn into other noise whatever the network says; None for none."""
+        return None
 
     @abstractmethod
     def plan(self, step: Step, accept: Accept) -> Tensor:

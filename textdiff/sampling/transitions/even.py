@@ -5,7 +5,7 @@ With k = alpha_t / alpha_s, K ids and z = x_t, p(x_s = j | x_t = z) is in propor
     (1 - k) (alpha_s x_0(j) + (1 - alpha_s) / K)  +  [j = z] k (alpha_s K x_0(z) + 1 - alpha_s):
 
 a move to what the network says, a move to noise, or none. Only how likely it is to stay depends on the network, and it is
-never less so than with x_0(z) = 0.
+never less so than with x_0(z) = 0. Where t = 1 nothing is left of the text, k = 0, and what moves to noise is known as well.
 Source: the posterior is that of UDLM, arXiv 2412.10193.
 """
 
@@ -27,10 +27,24 @@ def comes_apart(step: Step) -> bool:
 
 
 def may_move(step: Step) -> Tensor:
-    """Bool [B, L]: the positions that do not stay in any case."""
+    """Bool [B, L]: the positions that neither stay in any case nor move to noise in any case."""
     kept = _kept(step)
     moves, stays = 1 - kept, kept * (1 - step.alpha_s)
-    return step.uniform(Stream.ACCEPT) * (moves + stays).unsqueeze(-1) < moves.unsqueeze(-1)
+    to_text = torch.where(kept == 0, step.alpha_s, moves)
+    return step.uniform(Stream.ACCEPT) * (moves + stays).unsqueeze(-1) < to_text.unsqueeze(-1)
+
+
+def turns_to_noise(step: Step) -> Tensor | None:
+    """Bool [B, L]: the positions that move to noise in any case; None where there can be none."""
+    pure = _kept(step) == 0
+    if not step.x_t.is_cuda and not pure.any():
+        return None
+    return pure.unsqueeze(-1) & (step.uniform(Stream.ACCEPT) >= step.alpha_s.unsqueeze(-1))
+
+
+def all_noise(step: Step) -> Tensor:
+    """Bool [N]: the packed positions of rows of which nothing has survived."""
+    return (_kept(step) == 0)[step.row]
 
 
 def left_over(step: Step, log_p: Tensor) -> Tensor:
@@ -50,11 +64,11 @@ def moved(step: Step, log_p_x0: Tensor) -> Tensor:
     kept, alpha_s = _kept(step)[step.row], step.alpha_s[step.row]
     p_z = log_p_x0.gather(-1, z.unsqueeze(-1)).squeeze(-1).double().exp()
     stays = kept * (alpha_s * process.vocabulary.writable_count * p_z + 1 - alpha_s)
-    place = step.pack(step.uniform(Stream.ACCEPT)) * (1 - kept + stays)
-    noise = process.noise(step.pack(step.uniform(Stream.NOISE)), step.t[step.row])
+    place = step.drawn(Stream.ACCEPT) * (1 - kept + stays)
+    noise = process.noise(step.drawn(Stream.NOISE), step.t[step.row])
     ids = torch.where(place < 1 - kept, noise, z)
     drawn = (place < (1 - kept) * alpha_s).nonzero().squeeze(-1)
-    uniform = step.pack(step.uniform(Stream.TOKEN))[drawn]
+    uniform = step.drawn(Stream.TOKEN)[drawn]
     return ids.index_copy(0, drawn, categorical(log_p_x0[drawn].exp_(), uniform))
 
 

@@ -25,10 +25,14 @@ class KernelTransition(Transition):
     """
 
     alone: ClassVar[bool] = True
+    reads_clean: ClassVar[bool] = False
 
     @abstractmethod
     def kernel(self, step: Step, log_p_x0: Tensor) -> Tensor:
         """log p(x_s | x_t) [N, V] for a leave-one-out denoiser [N, V]. At s = 0 only ids that are writable have any."""
+
+    def each_alone(self, accept: Accept) -> bool:
+        return True
 
     def plan(self, step: Step, accept: Accept) -> Tensor:
         return step.noisy

@@ -11,7 +11,7 @@ from textdiff.registry import register
 from textdiff.sampling.accept import Accept
 from textdiff.sampling.step import Step
 from textdiff.sampling.transitions.base import Move, Transition
-from textdiff.sampling.transitions.even import comes_apart, left_over, may_move, moved
+from textdiff.sampling.transitions.even import all_noise, comes_apart, left_over, may_move, moved, turns_to_noise
 from textdiff.sampling.transitions.kernel import KernelTransition, certain, exact_kernel
 from textdiff.sampling.transitions.proposal import draw, propose, warped
 from textdiff.sampling.warps import Warp
@@ -32,6 +32,9 @@ class PosteriorTransition(KernelTransition):
     def plan(self, step: Step, accept: Accept) -> Tensor:
         return step.noisy & may_move(step) if comes_apart(step) else step.noisy
 
+    def forgets(self, step: Step) -> Tensor | None:
+        return turns_to_noise(step) if comes_apart(step) else None
+
     def kernel(self, step: Step, log_p_x0: Tensor) -> Tensor:
         return exact_kernel(step, log_p_x0)
 
@@ -41,6 +44,8 @@ class PosteriorTransition(KernelTransition):
         if step.joint is None:
             ids = moved(step, warped(step.log_p_x0, warps))
         else:
-            ids = draw(step, left_over(step, self.kernel(step, certain(step, propose(step, warps)))))
+            proposal = propose(step, warps)
+            ids = draw(step, left_over(step, self.kernel(step, certain(step, proposal))))
+            ids = torch.where(all_noise(step), proposal, ids)
         ids = torch.where(step.wanted | step.last, ids, step.pack(step.x_t))  # a stop policy may end a row now
         return Move(ids, step.last)

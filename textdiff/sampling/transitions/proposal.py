@@ -39,7 +39,7 @@ def warped(log_p: Tensor, warps: tuple[Warp, ...]) -> Tensor:
 
 def draw(step: Step, log_p: Tensor) -> Tensor:
     """One token for each packed position, from log-probabilities [N, V]."""
-    return categorical(log_p.exp(), step.pack(step.uniform(Stream.TOKEN)))
+    return categorical(log_p.exp(), step.drawn(Stream.TOKEN))
 
 
 def _warped_together(step: Step, joint: Joint, log_w: Tensor, warps: tuple[Warp, ...]) -> Joint:
@@ -57,4 +57,4 @@ def _warped_together(step: Step, joint: Joint, log_w: Tensor, warps: tuple[Warp,
 
 
 def _draw_together(step: Step, joint: Joint) -> Tensor:
-    return joint.draw(step.pack(step.uniform(Stream.PATH)), step.pack(step.uniform(Stream.MEMBER)))
+    return joint.draw(step.drawn(Stream.PATH), step.drawn(Stream.MEMBER))
