@@ -314,6 +314,32 @@ def test_the_learning_rate_rises_and_falls(kind: str) -> None:
         assert rates[81] == 1.0 and rates[90] == pytest.approx(10 / 90 / 0.2)
 
 
+@pytest.mark.parametrize("optim", ["adamw", "muon"])
+def test_embeddings_and_vectors_may_have_a_rate_of_their_own(tmp_path: Path, optim: str) -> None:
+    """The first step of either optimizer is as large as its rate: so it shows which one a tensor had."""
+
+    def moved(**rates: float) -> dict[str, float]:
+        config = replace(SMALL, max_steps=1, optim=optim, warmup_steps=0, ema_decay=0.0, weight_decay=0.0, **rates)
+        made = job(tmp_path / f"{len(list(tmp_path.iterdir()))}", config)
+        before = weights(made)
+        train(made)
+        return {name: float((w - before[name]).abs().max()) for name, w in weights(made).items()}
+
+    plain, other = moved(learning_rate=1e-3), moved(learning_rate=1e-3, embedding_learning_rate=4e-3)
+    for name, step in plain.items():
+        matrix = name.endswith("weight") and not any(part in name for part in ("norm", "embed", "given"))
+        assert other[name] == pytest.approx(step * (1 if matrix else 4), rel=1e-3), name
+
+
+def test_a_run_with_two_rates_is_resumed(tmp_path: Path) -> None:
+    config = replace(SMALL, embedding_learning_rate=5e-3)
+    whole = job(tmp_path / "whole", config)
+    train(whole)
+    again = job(tmp_path / "again", config)
+    train(again, min(state_folders(tmp_path / "whole"), key=lambda folder: int(folder.name.split("-")[-1])))
+    assert_same(weights(whole), weights(again))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

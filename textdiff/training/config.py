@@ -34,6 +34,8 @@ class TrainingConfig:
         dataloader_num_workers: processes that make batches ahead. `auto`: up to 8 beside a GPU, none where the network itself
             runs on the CPU. What is learned does not depend on it.
         learning_rate: the peak.
+        embedding_learning_rate: that of embeddings, norms and biases; by default the same. Where a trained body gets tokens
+            that are new to it, these want a higher one than the body stands.
         warmup_steps: from 0 to the peak.
         lr_scheduler_type: how the rate falls after that. `warmup_stable_decay` stays at the peak and falls linearly to zero
             over the last `decay_share` of the run, so a run can be prolonged without having chosen its length before.
@@ -72,6 +74,7 @@ class TrainingConfig:
     fsdp: bool = False
     dataloader_num_workers: int | Literal["auto"] = "auto"
     learning_rate: float = 1e-3
+    embedding_learning_rate: float | None = None
     warmup_steps: int = 50
     lr_scheduler_type: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "cosine"
     decay_share: float = 0.2
@@ -106,8 +109,9 @@ class TrainingConfig:
             if isinstance(value, int) and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
         self._check_batch()
-        for name in ("learning_rate", "max_grad_norm", "adam_epsilon"):
-            if not getattr(self, name) > 0:
+        for name in ("learning_rate", "embedding_learning_rate", "max_grad_norm", "adam_epsilon"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("warmup_steps", "weight_decay", "dataloader_num_workers", "attention_annealing_steps"):
             value = getattr(self, name)

@@ -6,29 +6,26 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 
 from textdiff.backbones.precision import has_bf16_units
-from textdiff.data import Loader
 from textdiff.draws import Draws
 from textdiff.errors import ConfigError, NonFiniteError, ResourceError
-from textdiff.metrics.likelihood import Likelihood, estimate_nelbo
-from textdiff.model import DiffusionModel
-from textdiff.objectives import Objective, estimator_for, stratified
+from textdiff.objectives import stratified
 from textdiff.text.canvas import Canvas
-from textdiff.training.agreeing import largest, of_the_first, smallest, total
+from textdiff.training.agreeing import largest, smallest, total
 from textdiff.training.batches import batches, lost_worker, workers_for
 from textdiff.training.best import Selection, is_over
-from textdiff.training.config import TrainingConfig
 from textdiff.training.devices import make_accelerator, processes_here
 from textdiff.training.ema import ExponentialMovingAverage
+from textdiff.training.evaluating import Evaluation
 from textdiff.training.gradient import BatchGradient, same_start
+from textdiff.training.job import TrainingJob
 from textdiff.training.keeping import KeptStates, last_good
 from textdiff.training.log import RunLog
 from textdiff.training.optimizers import make_optimizers, set_learning_rate
@@ -40,37 +37,6 @@ from textdiff.training.trial import rows_at_once
 
 _LEVELS = 0x1E7E1
 _DROPOUT = 0xD0
-_EVALUATION_SEED = 20_241
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """Everything that a run is made of.
-
-    Attributes:
-        model: what is trained, in place; in the end it holds the averaged weights.
-        loader: samples by number.
-        objective: the loss.
-        config: how.
-        output: the run's folder; states go to `output/state`, the log to `output/log.jsonl`.
-        seed: of the noise levels; samples have theirs from the loader.
-        validation: makes the held-out canvases, at most as many windows as the argument (None: all), or None.
-        save_model: called with the averaged weights in the model whenever a model worth having exists, at an evaluation with
-            the new ones and in the end with those that the run is to give.
-        fingerprint: plain data that must agree for a run to be resumed.
-        on_record: called in the main process with every record of the log, as `RunLog` does.
-    """
-
-    model: DiffusionModel
-    loader: Loader
-    objective: Objective
-    config: TrainingConfig
-    output: Path
-    seed: int = 0
-    validation: Callable[[int | None], Iterable[Canvas]] | None = None
-    save_model: Callable[[], None] = lambda: None
-    fingerprint: dict[str, Any] | None = None
-    on_record: Callable[[str, Mapping[str, Any]], None] = lambda kind, values: None
 
 
 def train(job: TrainingJob, resume: Path | None = None) -> Progress:
@@ -122,6 +88,7 @@ class _Trainer:
         self.failures = 0
         self.stop = StopRequests()
         self.kept = KeptStates(self.state, self.accelerator, job.output, config)
+        self.evaluation = Evaluation(job, self.trained, self.average, self.accelerator, self.selection, self.kept)
 
     def run(self, resume: Path | None) -> Progress:
         try:
@@ -154,8 +121,8 @@ class _Trainer:
                 if received := largest(self.accelerator, self.stop.received):
                     raise stopped(received, progress.step, self.kept.save(progress))
                 progress = self._step(progress, next(shares), log)
-                if self._is_evaluated(progress.step):
-                    progress = self._judged(progress, self._evaluate(progress, log))
+                if self.evaluation.is_due(progress.step):
+                    progress = self.evaluation.judged(progress, log)
                 if progress.step % config.save_steps == 0 or is_over(config, progress):
                     self.kept.save_or_warn(progress, log)
             if words := self.selection.in_words(progress):
@@ -267,56 +234,6 @@ class _Trainer:
                 f"{self.failures} steps in a row, up to step {progress.step + 1}, had a gradient that is not finite; "
                 f"{last_good(self.job.output)}"
             )
-
-    @contextlib.contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The job's model holds the averaged weights inside the `with`; of sharded ones only that of the first process."""
-        if self.trained is self.job.model:
-            with self.average.swapped_in():
-                yield
-            return
-        fill(self.job.model, self.average.tensors())
-        if self.accelerator.is_main_process:
-            self.job.model.to(self.accelerator.device)
-        yield
-        self.job.model.to("cpu")
-
-    def _is_evaluated(self, step: int) -> bool:
-        """The last step is scored in full after the run; to be chosen from, it is scored as the others are too."""
-        if step == self.job.config.max_steps:
-            return self.selection.wanted and self.job.validation is not None
-        return step % self.job.config.eval_steps == 0
-
-    def _judged(self, progress: Progress, found: Likelihood | None) -> Progress:
-        """All processes judge by what the first one, which alone evaluates, has found."""
-        if not self.selection.wanted or self.job.validation is None:
-            return progress
-        nelbo = of_the_first(None if found is None else found.nats_per_token)
-        return progress if nelbo is None else self.selection.judged(progress, nelbo)
-
-    def _evaluate(self, progress: Progress, log: RunLog) -> Likelihood | None:
-        """Scores a part of the held-out text with the averaged weights, and saves the model."""
-        self.job.model.eval()
-        with self._averaged():
-            if not self.accelerator.is_main_process:
-                return None
-            with self.kept.surviving(log):
-                self.job.save_model()
-            if self.job.validation is None:
-                return None
-            model = self.job.model
-            canvases = [c.to(self.accelerator.device) for c in self.job.validation(self.job.config.eval_windows)]
-            repeats = self._repeats(sum(len(canvas.ids) for canvas in canvases))
-            found = estimate_nelbo(model.read, model.process, canvases, repeats, _EVALUATION_SEED)
-        log.record("evaluation", step=progress.step, nelbo=found.nats_per_token, standard_error=found.standard_error)
-        log.say(f"step {progress.step}: held-out {found.name} {found.in_words}")
-        return found
-
-    def _repeats(self, windows: int) -> int:
-        """A short text is corrupted so often that it is scored about as well as `eval_windows` windows are."""
-        if estimator_for(self.job.model.process).exact:
-            return 1
-        return max(1, self.job.config.eval_windows // max(1, windows))
 
 
 def _not_compiled(error: RuntimeError) -> str:

@@ -9,6 +9,9 @@ from torch.optim import Optimizer
 from textdiff.training.config import TrainingConfig
 from textdiff.training.muon import Muon
 
+_SHARE = "rate_share"
+"""Of a parameter group: its rate as a multiple of the run's."""
+
 
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     """AdamW, fused; with `optim: muon` the matrices inside the blocks go to Muon. Embeddings and vectors are not decayed.
@@ -19,7 +22,8 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.ndim == 2 and id(p) not in embeddings]
     rest = [p for p in trained if p.ndim != 2 or id(p) in embeddings]
-    groups = [{"params": rest, "weight_decay": 0.0}]
+    rest_rate = config.embedding_learning_rate or config.learning_rate
+    groups = [{"params": rest, "weight_decay": 0.0, _SHARE: rest_rate / config.learning_rate}]
     muon = config.optim == "muon"
     if not muon:
         groups.insert(0, {"params": matrices, "weight_decay": config.weight_decay})
@@ -36,7 +40,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
 
 
 def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:
-    """Gives every parameter group this rate."""
+    """Gives every parameter group this rate, or its multiple of it."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get(_SHARE, 1.0)
