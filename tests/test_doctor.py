@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ABSENT = "somebody/no-such-model"
 NAMES = [
     "system", "textdiff", "python", "torch", "transformers", "sentencepiece", "matplotlib", "wandb", "torch build",
-    "processor", "memory", "numbers on cpu", "bfloat16", "distributed", "compiler", "current folder", "temporary folder",
-    "model cache", "hub", "model files", "filling", "training", "resuming", "trained model",
+    "processor", "memory", "numbers on cpu", "float32", "bfloat16", "distributed", "compiler", "current folder",
+    "temporary folder", "model cache", "hub", "model files", "filling", "training", "resuming", "trained model",
 ]  # fmt: skip
 
 

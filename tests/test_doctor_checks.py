@@ -253,7 +253,7 @@ def test_every_device_is_multiplied_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     monkeypatch.setattr(arithmetic, "deviation", lambda device, name: asked.append(device) or 0.0)
     found = found_by("arithmetic")
-    assert [*found] == ["numbers on cpu", "numbers on cuda:0", "numbers on cuda:1", "bfloat16"]
+    assert [*found] == ["numbers on cpu", "numbers on cuda:0", "numbers on cuda:1", "float32", "bfloat16"]
     assert {*asked} == {"cpu", "cuda:0", "cuda:1"} and "no units" in found["bfloat16"].found
 
 
@@ -365,3 +365,9 @@ def test_a_file_in_the_place_of_the_cache_is_noted(places: Path) -> None:
     (places / "cache").write_text("x")
     finding = found_by("folders")["model cache"]
     assert finding.status == "note" and finding.found.endswith("it is a file")
+
+
+@pytest.mark.parametrize(("faster", "words"), [(True, "go to oneDNN"), (False, "library that torch chooses")])
+def test_it_says_who_multiplies_large_matrices(monkeypatch: pytest.MonkeyPatch, faster: bool, words: str) -> None:
+    monkeypatch.setattr("textdiff.products.has_faster_library", lambda: faster)
+    assert words in arithmetic._library()

@@ -23,6 +23,7 @@ def check_arithmetic(asked: Asked) -> Iterator[Finding]:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for device in ("cpu", *(f"cuda:{number}" for number in range(count))):
         yield _of_device(device)
+    yield ok("float32", _library())
     yield ok("bfloat16", _units())
 
 
@@ -62,6 +63,14 @@ def deviation(device: str, name: str) -> float:
     dtype: torch.dtype = getattr(torch, name)
     product = (left.to(device, dtype) @ right.to(device, dtype)).cpu().to(torch.float32)
     return float((product - reference).norm() / reference.norm())
+
+
+def _library() -> str:
+    from textdiff.products import has_faster_library
+
+    if has_faster_library():
+        return "large products go to oneDNN, which uses more of this processor than torch's own choice does"
+    return "products go to the library that torch chooses"
 
 
 def _units() -> str:
