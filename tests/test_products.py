@@ -126,3 +126,21 @@ def test_layers_of_others_become_fast_and_keep_their_names_and_weights() -> None
     assert [type(module) for module in network.modules() if isinstance(module, nn.Linear)] == [Linear, Own, Linear]
     assert list(network.state_dict()) == names
     assert torch.equal(network(x), before)
+
+
+@needs_setting
+@pytest.mark.parametrize("shape", [(300, 256, 1024), (1024, 96, 500), (40, 128, 8192)])
+def test_neither_threads_nor_other_rows_change_a_bit(always: None, shape: tuple[int, int, int]) -> None:
+    rows, into, out = shape
+    draws = torch.Generator().manual_seed(2)
+    x, weight = (torch.randn(size, generator=draws) for size in ((rows, into), (out, into)))
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(linear(x, weight))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+    assert torch.equal(linear(x[7:20], weight), found[0][7:20])

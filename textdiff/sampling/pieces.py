@@ -43,7 +43,7 @@ def moved_in_pieces(
             piece = with_logits(piece, [side[part] for side in logits], constraint, clean=clean)
             made = move(piece)
             moves.append((made.ids, made.settled, piece.log_p_of(made.ids) if clean else _log_p_of(piece, made.ids)))
-    return Move(*(torch.cat(parts) for parts in zip(*moves, strict=True)))
+    return Move(*(moves[0] if len(moves) == 1 else (torch.cat(parts) for parts in zip(*moves, strict=True))))
 
 
 def _log_p_of(step: Step, ids: Tensor) -> Tensor:
