@@ -35,7 +35,7 @@ def scored(made: TrainingJob, nelbos: Sequence[float], resume: Path | None = Non
     def found(*_: object, **__: object) -> SimpleNamespace:
         return SimpleNamespace(nats_per_token=next(rest), standard_error=0.1, name="nelbo", in_words="as told")
 
-    with patch("textdiff.training.loop.estimate_nelbo", found):
+    with patch("textdiff.training.evaluating.estimate_nelbo", found):
         return train(replace(made, validation=lambda windows: []), resume)
 
 
@@ -122,6 +122,6 @@ def test_a_short_held_out_text_is_scored_several_times(tmp_path: Path, windows: 
     made = job(tmp_path, replace(SMALL, max_steps=2, eval_steps=1, eval_windows=8))
     letter = int(made.model.vocabulary.writable().nonzero()[0])
     canvas = canvas_of(torch.full((windows, 6), letter))
-    with patch("textdiff.training.loop.estimate_nelbo", wraps=estimate_nelbo) as estimate:
+    with patch("textdiff.training.evaluating.estimate_nelbo", wraps=estimate_nelbo) as estimate:
         train(replace(made, validation=lambda most: [canvas]))
     assert [call.args[3] for call in estimate.call_args_list] == [repeats]

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CHUNK_DOCUMENTS, CHUNK_BYTES = 128, 4 << 20
-"""A chunk is full with so many documents, or so many bytes. They change the speed, never a result."""
+CHUNK_DOCUMENTS, CHUNK_BYTES = 64, 4 << 20
+"""A chunk is full with so many documents, or so many bytes: what a run that is killed has to do again. Never a result changes."""
 
 
 @dataclass(frozen=True)
