@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK_DOCUMENTS, CHUNK_BYTES = 64, 4 << 20
-"""A chunk is full with so many documents, or so many bytes: what a run that is killed has to do again. Never a result changes."""
+"""A chunk is full with so many documents, or so many bytes: as much is to be done again if a run is killed."""
 
 
 @dataclass(frozen=True)
