@@ -90,6 +90,15 @@ def test_no_more_positions_are_scored_at_once_than_fit(monkeypatch: pytest.Monke
     assert sum(network.at_once) == sum(network.asked) == int(CANVAS.free.sum())
 
 
+def test_a_constraint_that_ties_nothing_leaves_pieces_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces_module, "_SCORED", 2 * ROW + 1)
+    classes = TokenClasses(torch.ones(1, VOCABULARY.size, dtype=torch.bool), torch.zeros_like(CANVAS.ids))
+    network = Network()
+    process = build(ForwardProcess, "absorbing", vocabulary=VOCABULARY)
+    preset("ancestral").sample(network.read, process, CANVAS, classes)
+    assert not classes.ties and max(network.at_once) <= 2 < max(network.asked)
+
+
 def test_a_policy_that_compares_positions_sees_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces_module, "_SCORED", ROW)
     network = Network()

@@ -87,8 +87,11 @@ def test_loss_and_gradients_are_those_of_autograd(
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("chunk", [1 << 25, 1], ids=["one chunk", "many"])
 @pytest.mark.parametrize("process", PROCESSES[:2], ids=lambda p: type(p).__name__)
-def test_products_in_bfloat16_are_near(process: ForwardProcess) -> None:
+def test_products_in_bfloat16_are_near(monkeypatch: pytest.MonkeyPatch, process: ForwardProcess, chunk: int) -> None:
+    monkeypatch.setattr(rows_module, "_CHUNK", chunk)
+    monkeypatch.setattr(rows_module, "_LEAST", 7)
     ours, theirs = Layer(), Layer()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         report = run(ours, process, CrossEntropyObjective())

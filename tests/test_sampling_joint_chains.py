@@ -26,15 +26,18 @@ from joint_laws import (
 )
 from oracles import VOCABULARY, canvas_of, transitions
 from torch import Tensor
-from wild_automata import accepted, automaton_of, marginals
+from wild_automata import accepted, automaton_of, marginals, words_of
 
 from textdiff.processes import ForwardProcess
 from textdiff.sampling import Sampler
-from textdiff.sampling.accept import FirstHittingAccept, ThresholdAccept, TopKAccept
+from textdiff.sampling.accept import Accept, FirstHittingAccept, ThresholdAccept, TopKAccept
 from textdiff.sampling.grids import FirstHittingGrid
 from textdiff.sampling.renoise import RemdmCapRenoise
-from textdiff.sampling.transitions import EulerTransition, PosteriorTransition
+from textdiff.sampling.step import Step
+from textdiff.sampling.transitions import EulerTransition, Move, PosteriorTransition
+from textdiff.sampling.warps import Warp
 from textdiff.text.automaton import TokenAutomaton
+from textdiff.text.canvas import Canvas
 
 
 @lru_cache(maxsize=64)
@@ -209,3 +212,29 @@ def test_independent_tokens_are_conditioned_exactly_in_any_number_of_steps(proce
         one_group(automaton, ROWS),
     )
     assert p_value(counts_of(ids.ids), expected) > ERROR_RATE
+
+
+def test_the_first_step_of_uniform_noise_keeps_what_it_reads_off_the_network() -> None:
+    """Two texts are allowed, and the network is sure of one: whoever is asked about a position at t = 1 gets its token."""
+    process, rows = process_of("uniform"), 400
+    ids = VOCABULARY.writable().nonzero().squeeze(-1).tolist()
+    sure, other = [ids[0], ids[1], ids[0]], [ids[1], ids[0], ids[1]]
+    canvas = canvas_of(torch.tensor([sure]).expand(rows, -1))
+    written: list[Tensor] = []
+
+    class Watched(PosteriorTransition):
+        def move(self, step: Step, accept: Accept, warps: tuple[Warp, ...]) -> Move:
+            move = super().move(step, accept, warps)
+            first = step.wanted & (step.t == 1)[step.row]
+            written.append((move.ids == torch.tensor(sure)[step.column])[first])
+            return move
+
+    def network(x_t: Tensor, t: Tensor, canvas: Canvas, where: Tensor) -> Tensor:
+        logits = torch.zeros(*x_t.shape, VOCABULARY.size)
+        return logits.scatter(-1, torch.tensor(sure).expand_as(x_t).unsqueeze(-1), 60.0)[where]
+
+    constraint = one_group(words_of(VOCABULARY, [sure, other]), rows)
+    found = Sampler(steps=4, transition=Watched()).sample(network, process, canvas, constraint)
+    assert torch.equal(found.ids, torch.tensor(sure).expand(rows, -1))
+    share = torch.cat(written)
+    assert 0.2 * 3 * rows < len(share) < 0.3 * 3 * rows and share.all()
