@@ -174,3 +174,9 @@ def test_a_stream_of_a_number_is_that_of_a_tensor(tag: int) -> None:
     value = tag & (2**64 - 1)
     signed = value - 2**64 if value >> 63 else value
     assert torch.equal(draws.fold(tag).keys, draws.fold(torch.full((3,), signed)).keys)
+
+
+def test_numbers_at_some_places_are_those_of_the_rows() -> None:
+    draws = Draws.seeded([5, -3, 2**63 - 1])
+    row, column = torch.tensor([0, 2, 1, 2]), torch.tensor([6, 0, 3, 8])
+    assert torch.equal(draws.uniform_at(row, column, 9), draws.uniform(9)[row, column])

@@ -27,8 +27,8 @@ def with_logits(
 
     Args:
         step: planned.
-        logits: [N, V] of the leave-one-out denoiser, or those of the strong and the weak side; half precision is widened,
-            since it would bend the law.
+        logits: [N, V] of the leave-one-out denoiser, or those of the strong and the weak side, in single precision at least:
+            half precision would bend the law.
         constraint: for the rows of this step.
         allowed: Bool [N, V], where there is no constraint; None for all.
         log_p_y: [N, V], what a classifier says of each id; see `Classifier`.

@@ -8,6 +8,7 @@ from textdiff.sampling.accept import Accept, FirstHittingAccept, LeftToRightAcce
 from textdiff.sampling.grids import AdaptiveGrid, FirstHittingGrid, LoopGrid, RestingGrid, TimeGrid
 from textdiff.sampling.renoise import NeverRenoise, Renoise
 from textdiff.sampling.transitions import AcceptTransition, FreshNoiseTransition, Transition
+from textdiff.sampling.warps import Warp
 
 
 def require_fit(transition: Transition, accept: Accept, renoise: Renoise, grid: TimeGrid) -> None:
@@ -34,6 +35,17 @@ def require_fit(transition: Transition, accept: Accept, renoise: Renoise, grid: 
 
     if renoise.needs_loop and not isinstance(grid, (LoopGrid, RestingGrid)):
         raise ConfigError("this renoise policy acts only while time stands still: it needs the loop grid, or resting")
+
+
+def require_told_places(transition: Transition, accept: Accept, renoise: Renoise, warps: tuple[Warp, ...]) -> None:
+    """Raises ConfigError unless what is written so far tells where each step settles, and is drawn as log_p says."""
+    if warps:
+        raise ConfigError("with warps such as a temperature a sampler draws from other distributions: leave them out")
+    if not (isinstance(transition, AcceptTransition) and isinstance(renoise, NeverRenoise) and accept.places_are_told):
+        raise ConfigError(
+            "this sampler chooses its places by what it draws, so that an order would look at the answer: "
+            "take left_to_right, dilated, margin, top_probability, entropy, entropy_bound or klass"
+        )
 
 
 def _require_alone(transition: Transition, accept: Accept, renoise: Renoise) -> None:

@@ -18,7 +18,7 @@ from textdiff.sampling.answers import Networks, answered, answered_and_judged
 from textdiff.sampling.classifiers import Classifier
 from textdiff.sampling.constraints import Constraint
 from textdiff.sampling.distributions import not_finite
-from textdiff.sampling.fitting import require_fit
+from textdiff.sampling.fitting import require_fit, require_told_places
 from textdiff.sampling.grids import TimeGrid, UniformGrid
 from textdiff.sampling.guidance import Guidance, blindfolded
 from textdiff.sampling.past import Past
@@ -105,7 +105,7 @@ class Sampler:
         if constraint is not None:
             constraint.check(canvas)
         if told is not None:
-            self._require_told_places()
+            require_told_places(self.transition, self.accept, self.renoise, self.warps)
         if self.guidance.classifier and classifier is None:
             raise ConfigError("guidance has a weight for a classifier, but no classifier is given")
         sides = (denoiser, weak or blindfolded(denoiser)) if self.guidance.asks_twice else (denoiser,)
@@ -271,22 +271,6 @@ class Sampler:
         """Whether policies look at no more than one position at a time."""
         looking = self.stop.looks or self.accept.compares or self.transition.judges
         return not looking and self.transition.each_alone(self.accept)
-
-    def _require_told_places(self) -> None:
-        """That what is written so far tells where each step settles, and that what is written is drawn as log_p says."""
-        if self.warps:
-            raise ConfigError(
-                "with warps such as a temperature a sampler draws from other distributions: leave them out"
-            )
-        if not (
-            isinstance(self.transition, AcceptTransition)
-            and isinstance(self.renoise, NeverRenoise)
-            and self.accept.places_are_told
-        ):
-            raise ConfigError(
-                "this sampler chooses its places by what it draws, so that an order would look at the answer: "
-                "take left_to_right, dilated, margin, top_probability, entropy, entropy_bound or klass"
-            )
 
     def _event(self, state: State, canvas: Canvas, step: int) -> Event:
         return Event(step, self.grid.length(self.steps, canvas.free), state.x_t, state.noisy, state.log_p)
